@@ -1,0 +1,1 @@
+"""flk, the federated-learning kernel."""
