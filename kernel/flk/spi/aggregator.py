@@ -34,7 +34,7 @@ class Aggregator(ABC):
     def init(self, reference: Any, *, max_norm: float) -> None:
         """Begin. `reference` is the value that the sites started from, or None; it is not changed
         or kept longer than the aggregation. `max_norm`: upper limit of a contribution's L2 norm,
-        for those that have `checks`."""
+        for those that have `checks`; `math.inf` turns their checks off."""
 
     @abstractmethod
     def add(self, contribution: Any, weight: float, *, owned: bool = False) -> None:

@@ -55,8 +55,9 @@ class Arrays(ABC):
 
     @abstractmethod
     def norm2(self, x: Any) -> float:
-        """Sum of the squared absolute values, accumulated in float64; NaN or infinite if some
-        element is."""
+        """Sum of the squared absolute values, to four digits; NaN or infinite if some element is, or
+        if float64 cannot hold it. Blocks may be summed in the type of `x`, their sums are added in
+        float64; an overflow of the narrower type must not show."""
 
     @abstractmethod
     def cast(self, x: Any, dtype: str) -> Any:
@@ -80,7 +81,7 @@ class Arrays(ABC):
 
         `x` is writable, has the dtype of `acc`, and belongs to the caller, who discards it if the
         norm is not acceptable: `acc` is unchanged, so a refused contribution leaves no trace.
-        Returns (sum, norm2). Where this is impossible (`can_absorb` is False) the kernel checks
+        Returns (sum, norm2); a norm that is not finite may leave the sum unfinished. Where this is impossible (`can_absorb` is False) the kernel checks
         first and calls `axpy`.
         """
 
@@ -88,6 +89,12 @@ class Arrays(ABC):
     def can_absorb(self, acc: Any, x: Any) -> bool:
         """Whether `absorb(acc, x, alpha)` may be called: same dtype and shape, writable,
         contiguous."""
+
+    def memory(self, x: Any) -> tuple[str, int, int] | None:
+        """Where the elements lie: the address space (`cpu`, `cuda:0`), the first byte and one past
+        the last. Arrays whose ranges overlap may share elements, so that absorbing one would change
+        the other. None if that cannot be told: such an array is never absorbed."""
+        return None
 
     @abstractmethod
     def scale(self, x: Any, alpha: float) -> None:
