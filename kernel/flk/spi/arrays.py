@@ -9,7 +9,7 @@ types that never appear.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Arrays"]
 
@@ -23,7 +23,7 @@ class Arrays(ABC):
     are arrays too (step counters, masks).
     """
 
-    types: tuple[type, ...]
+    types: ClassVar[tuple[type, ...]]
     """Classes whose instances (and those of subclasses) this plugin handles."""
 
     @abstractmethod
@@ -55,9 +55,9 @@ class Arrays(ABC):
 
     @abstractmethod
     def norm2(self, x: Any) -> float:
-        """Sum of the squared absolute values, to four digits; NaN or infinite if some element is, or
-        if float64 cannot hold it. Blocks may be summed in the type of `x`, their sums are added in
-        float64; an overflow of the narrower type must not show."""
+        """Sum of the squared absolute values, to four digits; NaN or infinite if some element is,
+        or if float64 cannot hold it. Blocks may be summed in the type of `x`, their sums are added
+        in float64; an overflow of the narrower type must not show."""
 
     @abstractmethod
     def cast(self, x: Any, dtype: str) -> Any:
@@ -81,8 +81,8 @@ class Arrays(ABC):
 
         `x` is writable, has the dtype of `acc`, and belongs to the caller, who discards it if the
         norm is not acceptable: `acc` is unchanged, so a refused contribution leaves no trace.
-        Returns (sum, norm2); a norm that is not finite may leave the sum unfinished. Where this is impossible (`can_absorb` is False) the kernel checks
-        first and calls `axpy`.
+        Returns (sum, norm2); a norm that is not finite may leave the sum unfinished. Where this is
+        impossible (`can_absorb` is False) the kernel checks first and calls `axpy`.
         """
 
     @abstractmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 __all__ = ["BufferSink", "BufferSource", "Serializer"]
 
@@ -53,7 +53,7 @@ class Serializer(ABC):
     were checked.
     """
 
-    types: Mapping[type, str]
+    types: ClassVar[Mapping[type, str]]
     """Class to wire name. A subclass is encoded under the name of the nearest base that is
     listed."""
 
