@@ -89,14 +89,15 @@ def examples() -> list[Distribution]:
     return below(ROOT / "examples")
 
 
-def next_minor(version: str) -> str:
-    major, minor, *_ = version.split(".")
-    return f"{major}.{int(minor) + 1}"
+def minor(version: str, later: int = 0) -> str:
+    """`0.1` of `0.1.5`, or a later one."""
+    first, second, *_ = version.split(".")
+    return f"{first}.{int(second) + later}"
 
 
 def requirement_on_the_kernel(version: str) -> str:
     """What each plugin of this repository asks for: `flk>=0.1,<0.2`."""
-    return f"flk>={version.rpartition('.')[0]},<{next_minor(version)}"
+    return f"flk>={minor(version)},<{minor(version, 1)}"
 
 
 def requirements() -> str:
@@ -117,10 +118,16 @@ def at_version(plugin: Distribution, version: str) -> str:
     return re.sub(r'"flk>=[^"]*"', f'"{requirement_on_the_kernel(version)}"', text, count=1)
 
 
+def extras_at_version(root: Distribution, version: str) -> str:
+    """The root's pyproject.toml with each extra asking for the plugins of that version."""
+    return re.sub(r'"(flk-[a-z-]+)>=[^"]*"', rf'"\1>={minor(version)}"', root.text)
+
+
 def derived() -> dict[Path, str]:
     """What each derived file should hold."""
     version = str(kernel().project["version"])
     files = {p.folder / "pyproject.toml": at_version(p, version) for p in plugins()}
+    files[ROOT / "pyproject.toml"] = extras_at_version(kernel(), version)
     files[ROOT / "requirements-dev.txt"] = requirements()
     files[ROOT / ".importlinter"] = importlinter()
     return files
