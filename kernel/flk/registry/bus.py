@@ -28,11 +28,11 @@ from flk.errors import (
     RunRefused,
 )
 from flk.registry.catalog import installed
-from flk.registry.courier import Courier
+from flk.registry.courier import Courier, Overdue
 from flk.registry.loader import described, load
 from flk.world import World
 
-__all__ = ["Bus", "Failure", "heard"]
+__all__ = ["Bus", "Failure", "created", "heard"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Bus:
             if name in self._listeners:
                 continue
             try:
-                self.register(_created(name), name)
+                self.register(created(load("observer", name), name), name)
             except FlkError as error:
                 if os.environ.get("FLK_STRICT", "") not in ("", "0"):
                     raise
@@ -124,7 +124,7 @@ class Bus:
         took longer."""
         end = self._world.now() + timeout
         couriers = [listener.courier for listener in self._told()]
-        return all([c.flush(max(0.0, end - self._world.now())) or c.dropped for c in couriers])
+        return all(c.flush(max(0.0, end - self._world.now())) or c.dropped for c in couriers)
 
     def close(self, timeout: float) -> bool:
         """Tell nothing more, wait for what is queued and end the threads; False if a listener had
@@ -218,8 +218,8 @@ class _Listener:
         self._bus._failed(self, items[0][0], error, dropped)
 
 
-def _created(name: str) -> object:
-    found = load("observer", name)
+def created(found: Any, name: str) -> object:
+    """The listener: what was registered, or an instance of it if it is a class."""
     if not isinstance(found, type):
         return found
     try:

@@ -14,10 +14,14 @@ from flk.world import World
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["FAILURES", "Courier"]
+__all__ = ["FAILURES", "Courier", "Overdue"]
 
 FAILURES = 3
 """A receiver that failed so many times is dropped."""
+
+
+class Overdue(TimeoutError):
+    """A call that did not return in time; it may be going on still."""
 
 
 class Courier:
@@ -26,7 +30,7 @@ class Courier:
 
     A full queue loses its oldest item (`lost` counts). Whatever `call` raises, SystemExit included,
     goes to `failed(items, error, dropped)`; after three failures, or one call of more than
-    `patience` seconds (told as TimeoutError; its thread is abandoned), the receiver is `dropped`:
+    `patience` seconds (told as Overdue; its thread is abandoned), the receiver is `dropped`:
     what waits and what comes is discarded. `failed` runs in the courier's thread or on the world's
     loop, so it must not block. The thread starts with the first item.
     """

@@ -40,7 +40,8 @@ def load_plugin(plugin: Plugin) -> Any:
         found: Any = _Fresh(plugin).driver
     except (Exception, SystemExit) as error:
         raise PluginLoadError(
-            f"{plugin.role} {plugin.name!r} of {plugin.origin} failed to import: {described(error)}",
+            f"{plugin.role} {plugin.name!r} of {plugin.origin} failed to import: "
+            f"{described(error)}",
             cure="Try: flk plugins doctor",
             owner=plugin.distribution,
         ) from error
