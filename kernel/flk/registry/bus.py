@@ -151,11 +151,7 @@ class Bus:
 
     def _failed(self, listener: _Listener, hook: str, error: BaseException, dropped: bool) -> None:
         """A listener's courier could not deliver an event."""
-        reason = (
-            str(error)
-            if isinstance(error, TimeoutError) and dropped
-            else f"raised {described(error)}"
-        )
+        reason = str(error) if isinstance(error, Overdue) else f"raised {described(error)}"
         if dropped:
             with self._lock:
                 for event, listeners in self._heard.items():

@@ -99,7 +99,7 @@ def _absent(distribution: str) -> str:
 
 def _from_import(plugin: Plugin, timeout: float) -> Diagnosis:
     question = json.dumps({"path": sys.path, "plugin": asdict(plugin)})
-    command = [sys.executable, "-c", _CHILD]
+    command = [sys.executable, "-P", "-c", _CHILD]
     try:
         child = subprocess.run(  # noqa: S603 our own interpreter and code
             command, input=question, capture_output=True, text=True, timeout=timeout

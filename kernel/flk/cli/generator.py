@@ -1,0 +1,67 @@
+"""Writing a new plugin from the files in `flk/_templates/plugin`, which are a working plugin called
+acme."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flk.errors import StorageError, UsageError
+from flk.spi import ROLES
+
+__all__ = ["write_plugin"]
+
+_TEMPLATES = Path(__file__).parent.parent / "_templates" / "plugin"
+_NAME = re.compile(r"[a-z]([a-z0-9_-]{0,38}[a-z0-9])?")
+
+
+def write_plugin(role: str, name: str, into: Path) -> Path:
+    """Write the distribution `<prefix>-<name>` into a new folder of that name below `into`, and
+    return the folder.
+
+    Raises UsageError for a role without a contract, a name that cannot be one, or a folder that
+    exists; StorageError if the files cannot be written.
+    """
+    if role not in ROLES or not ROLES[role].contract:
+        raise UsageError(f"no plugin can be written for the role {role!r}")
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a plugin",
+            cure="Use up to 40 lower-case letters, digits and dashes, beginning with a letter",
+        )
+    distribution = f"{ROLES[role].prefix}-{name}".replace("_", "-")
+    module = distribution.replace("-", "_")
+    folder = into / distribution
+    words = {
+        "flk-role-acme": distribution,
+        "flk_role_acme": module,
+        "flk.roles.v1": ROLES[role].group,
+        "ROLE": role,
+        "Acme": "".join(part.capitalize() for part in re.split("[-_]", name)),
+        "acme": name,
+    }
+    files = {
+        folder / "pyproject.toml": "common/pyproject.toml",
+        folder / "README.md": "common/README.md",
+        folder / "src" / module / "__init__.py": f"{role}/plugin.py",
+        folder / "src" / module / "py.typed": "common/py.typed",
+        folder / "tests" / "conftest.py": "common/conftest.py",
+        folder / "tests" / "test_contract.py": f"{role}/test_contract.py",
+    }
+    try:
+        folder.mkdir(parents=True)
+        for target, template in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_filled(_TEMPLATES / template, words), encoding="utf-8")
+    except FileExistsError as error:
+        raise UsageError(
+            f"{folder} exists already", cure="Choose another name or --into"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror}") from error
+    return folder
+
+
+def _filled(template: Path, words: dict[str, str]) -> str:
+    text = template.read_text(encoding="utf-8")
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
