@@ -1,0 +1,1 @@
+"""The rules of the repository, the tests of the kernel, and journeys across plugins."""
