@@ -12,10 +12,13 @@ __all__ = ["Observer"]
 class Observer(Protocol):
     """Any object (or class that is called without arguments) with methods marked `@flk.hooks.impl`.
 
-    Being installed is being enabled; `FLK_PLUGINS_DISABLE=name` turns one off. Hooks named
-    `flk_on_<what happened>` are events: called from the bus's own thread, one observer alone, in
-    order; they return nothing, must not change what they are given, and may block for a moment. One
-    that raises is reported by name and the others still hear; after 3 failures in a run, or 5 s in
-    one call, it is dropped. Hooks named `flk_<verb>_<noun>` are steps: they run in the caller's
-    thread and decide; one that raises, hangs or answers nonsense refuses the step.
+    Being installed is being enabled; `FLK_PLUGINS_DISABLE=name` turns one off. Hooks are plain
+    functions. Those named `flk_on_<what happened>` are events: each observer is called from a
+    thread of its own, one event after the other, while the run goes on; it returns nothing, must
+    not change what it is given, and may block for a moment (a bounded queue loses the oldest
+    events, so an observer may miss the beginning of a run). One that raises is reported by name and
+    the others still hear; after 3 failures in a run, or 5 s in one call, it is dropped. Hooks named
+    `flk_<verb>_<noun>` are steps: they decide while the caller waits, each in a new thread; one
+    that raises, takes 5 s or answers nonsense refuses the step. Stdout belongs to the command that
+    runs; an observer writes to stderr.
     """
