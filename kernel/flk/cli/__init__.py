@@ -7,7 +7,6 @@ Commands of the kernel are found in a table, those of plugins by the entry point
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Any
 
 import click
@@ -85,6 +84,8 @@ class _Root(click.Group):
             super().invoke(ctx)
         except FlkError as error:
             if ctx.params["debug"]:
+                import traceback
+
                 traceback.print_exception(error)
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
