@@ -1,5 +1,5 @@
-"""The guard: what must hold of a contribution before it enters an aggregation. It compares with what
-was declared; it never repairs and never looks at who is right.
+"""The guard: what must hold of a contribution before it enters an aggregation. It compares with
+what was declared; it repairs nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ def split(value: Any) -> tuple[Any, Any]:
     weight: Any = 1.0
     if type(value) is tuple and len(value) == 2 and _is_number(value[1]):
         value, weight = value
-        return (value.params if isinstance(value, FLModel) else value), weight
-    if isinstance(value, FLModel):
-        return value.params, value.meta.get("weight", 1.0)
-    return value, weight
+    elif isinstance(value, FLModel) and isinstance(value.meta, dict):
+        weight = value.meta.get("weight", 1.0)
+    return (value.params if isinstance(value, FLModel) else value), weight
 
 
 class Guard:
@@ -136,13 +135,10 @@ class _Schema:
             leaves = self._structure.leaves(tree)
         except ValueError as error:
             raise _refused("keys", str(error)) from None
-        number = 0
-        for leaf, (cls, _, shape_of, shape, dtype_of, dtype) in zip(
-            leaves, self._leaves, strict=True
-        ):
+        for leaf, expected in zip(leaves, self._leaves, strict=True):
+            cls, _, shape_of, shape, dtype_of, dtype = expected
             if type(leaf) is not cls or shape_of(leaf) != shape or dtype_of(leaf) != dtype:
-                self._compare(number, leaf)
-            number += 1
+                self._compare(leaves, leaf, expected)
         return leaves
 
     def check_norms(self, leaves: Sequence[Any], max_norm: float) -> None:
@@ -159,10 +155,10 @@ class _Schema:
         norm = math.sqrt(total)
         raise _refused("huge", f"the L2 norm should be at most {max_norm:g} and is {norm:g}")
 
-    def _compare(self, number: int, leaf: Any) -> None:
+    def _compare(self, leaves: Sequence[Any], leaf: Any, expected: _Expected) -> None:
         """Refuse a leaf that differs from what is expected in more than a class of one family."""
-        _, arrays, _, shape, _, dtype = self._leaves[number]
-        path = self._structure.paths()[number]
+        cls, arrays, _, shape, _, dtype = expected
+        path = self._structure.paths()[[leaf is other for other in leaves].index(True)]
         found = arrays_of(type(leaf))
         if found is None:
             container = isinstance(leaf, (dict, list, tuple))
@@ -178,8 +174,9 @@ class _Schema:
         if got_dtype != dtype:
             raise _refused("dtype", f"{path} should have dtype {dtype} and has {got_dtype}")
         if type(found) is not type(arrays):
-            wanted = self._leaves[number][0].__name__
-            raise _refused("type", f"{path} should be a {wanted} and is a {type(leaf).__name__}")
+            raise _refused(
+                "type", f"{path} should be a {cls.__name__} and is a {type(leaf).__name__}"
+            )
 
 
 _Expected = tuple[

@@ -4,15 +4,18 @@ calls or transport.
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from numbers import Real
+from typing import Any, cast
 
 from flk.calls.guard import Guard, of_site
 from flk.errors import ContributionRefused
-from flk.model import FLModel
+from flk.model import FLModel, ParamsType
 from flk.spi.aggregator import Aggregator
 
 __all__ = ["Reduction"]
+
+_HUGE = 1e280
+"""A metric beyond it counts as not finite: its weighted sum could leave float64."""
 
 
 class Reduction:
@@ -35,8 +38,8 @@ class Reduction:
         if isinstance(aggregator, str):
             from flk.registry import load
 
-            aggregator = load("aggregator", aggregator)
-        self._aggregator: Aggregator = aggregator() if isinstance(aggregator, type) else aggregator  # type: ignore[operator]
+            aggregator = cast("type[Aggregator]", load("aggregator", aggregator))
+        self._aggregator = aggregator() if isinstance(aggregator, type) else aggregator
         self._guard = Guard(reference) if guard is None else guard
         self._norms = "checks" not in self._aggregator.capabilities
         self.count = 0
@@ -85,15 +88,19 @@ class Reduction:
         model = value[0] if type(value) is tuple and len(value) == 2 else value
         if not isinstance(model, FLModel):
             return None
-        if self._model is not None and model.params_type != self._model.params_type:
+        kind = model.params_type
+        if not isinstance(kind, ParamsType):
             raise _refused(
-                site,
-                f"params_type should be {self._model.params_type.value} and is "
-                f"{model.params_type.value}",
+                site, f"params_type should be a ParamsType and is a {type(kind).__name__}"
             )
+        if self._model is not None and kind is not self._model.params_type:
+            expected = self._model.params_type.value
+            raise _refused(site, f"params_type should be {expected} and is {kind.value}")
+        if not isinstance(model.metrics, dict) or not isinstance(model.meta, dict):
+            raise _refused(site, "metrics and meta should be dicts")
         for name, number in model.metrics.items():
-            if not isinstance(number, (int, float)):
-                raise _refused(site, f"metric {name!r} should be a number")
+            if not isinstance(name, str) or not isinstance(number, Real):
+                raise _refused(site, f"the metric {ascii(name)[:80]} should be a real number")
         return model
 
     def _note(self, model: FLModel, weight: float) -> None:
@@ -104,9 +111,9 @@ class Reduction:
                 total_rounds=model.total_rounds,
             )
         for name, number in model.metrics.items():
-            if math.isfinite(number):
+            if -_HUGE < number < _HUGE:
                 total, weights = self._metrics.get(name, (0.0, 0.0))
-                self._metrics[name] = total + weight * number, weights + weight
+                self._metrics[name] = total + weight * float(number), weights + weight
 
 
 def _refused(site: str, what: str) -> ContributionRefused:
