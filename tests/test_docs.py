@@ -32,7 +32,7 @@ from tests import repo
 GENERATED = {"_build", "reference"}
 PAGES = sorted(
     page
-    for pattern in ("README.md", "docs/**/*.md", "plugins/*/README.md", "examples/*/README.md")
+    for pattern in ("*.md", "docs/**/*.md", "plugins/*/README.md", "examples/*/README.md")
     for page in repo.ROOT.glob(pattern)
     if not GENERATED & set(page.parts)
 )
