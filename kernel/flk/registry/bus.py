@@ -178,12 +178,15 @@ class Bus:
         elif errors:
             error = errors[0]
             reason = f"raised {described(error)}"
-        elif answers == [True] and answers[0] is True:
-            return ""
-        elif answers and isinstance(answers[0], str) and answers[0].strip():
-            return f"{name!r} refuses: {answers[0]}"
         else:
-            reason = f"answered {answers[0] if answers else None!r} instead of True or a sentence"
+            answer = answers[0] if answers else None
+            if answer is True:
+                return ""
+            if type(answer) is str and answer.strip():
+                return f"{name!r} refuses: {answer}"
+            plain = isinstance(answer, bool | int | str | None)
+            said = repr(answer) if plain else f"a {type(answer).__name__}"
+            reason = f"answered {said} instead of True or a sentence"
         self._fail(Failure(name, hook, reason, error))
         return f"{name!r} {reason} when asked {hook}"
 

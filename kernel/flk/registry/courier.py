@@ -178,7 +178,7 @@ class Courier:
                 return
             items = self._current
             self._drop()
-        self._failed(items, TimeoutError(f"did not return within {self._patience:g} seconds"), True)
+        self._failed(items, Overdue(f"did not return within {self._patience:g} seconds"), True)
 
     # under the lock -------------------------------------------------------------------------------
 
