@@ -71,7 +71,8 @@ class NumpyArrays(Arrays):
         return x.astype(target)
 
     def accumulator(self, x: Any) -> Any:
-        kind, native = x.dtype.kind, x.dtype.newbyteorder("=")
+        kind, dtype = x.dtype.kind, x.dtype
+        native = dtype if dtype.isnative else dtype.newbyteorder("=")  # which makes a new object
         dtype = _DOUBLE if kind in "iub" else _SINGLE if native == _HALF else native
         return np.zeros_like(x, dtype=dtype, subok=False)
 
@@ -104,6 +105,14 @@ class NumpyArrays(Arrays):
             ours.f_contiguous and theirs.f_contiguous
         )
         return same and theirs.writeable and x.dtype.kind in "fc"
+
+    def memory(self, x: Any) -> tuple[str, int, int] | None:
+        start = stop = x.__array_interface__["data"][0]
+        if x.size:
+            reach = [(n - 1) * stride for n, stride in zip(x.shape, x.strides, strict=True)]
+            start += sum(step for step in reach if step < 0)
+            stop += sum(step for step in reach if step > 0) + x.itemsize
+        return "cpu", start, stop
 
     def scale(self, x: Any, alpha: float) -> None:
         np.multiply(x, alpha, out=x)
