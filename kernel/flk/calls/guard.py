@@ -70,12 +70,14 @@ class Guard:
         try:
             if site in self._seen:
                 raise _refused("duplicate", "the site contributed already")
-            tree, weight = split(value)
+            tree, weight = value, 1.0
+            if isinstance(value, (tuple, FLModel)):
+                tree, weight = split(value)
+                if self.round is not None:
+                    self._check_round(value)
             if type(weight) is not float or not 0.0 < weight <= self.max_weight:
                 weight = self._weight(weight)
-            if self.round is not None and type(value) is not dict:
-                self._check_round(value)
-            schema = self._schema or _Schema(tree)
+            schema = _Schema(tree) if self._schema is None else self._schema
             leaves = schema.check(tree)
             if norms and self.max_norm != math.inf:
                 schema.check_norms(leaves, self.max_norm)

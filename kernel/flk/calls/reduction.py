@@ -55,7 +55,7 @@ class Reduction:
         """Take a site's contribution. With `owned` its arrays may be overwritten and kept. Raises
         ContributionRefused, after which everything is as before."""
         tree, weight, schema = self._guard.check(site, value, norms=self._norms)
-        model = self._model_of(site, value) if type(value) is not dict else None
+        model = self._model_of(site, value) if isinstance(value, (tuple, FLModel)) else None
         if self.count and (model is None) is not (self._model is None):
             raise _refused(site, "all contributions should be FLModels, or none")
         try:

@@ -5,7 +5,7 @@ arrive. It checks elements while it sums; keys, shapes and dtypes are the guard'
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from flk.calls.trees import Structure, arrays_of, flatten, unflatten
@@ -36,8 +36,11 @@ class Mean(Aggregator):
         self._limit = self._room = math.inf
         self._structure = Structure(None)
         self._arrays: list[Arrays] = []
+        self._norms: list[Callable[[Any], float]] = []
+        self._axpys: list[Callable[[Any, Any, float], None]] = []
         self._dtypes: list[str] = []
         self._sums: list[Any] = []
+        self._small = False
         self._unit = 1.0
         self._weight = 0.0  # while it is 0 nothing was added, whatever else is set
 
@@ -48,6 +51,8 @@ class Mean(Aggregator):
     def add(self, contribution: Any, weight: float, *, owned: bool = False) -> None:
         if self._weight:
             leaves = self._structure.leaves(contribution)
+            if self._small and self._add_small(leaves[0], weight):
+                return
         else:
             leaves, structure = flatten(contribution)
             self._begin(leaves, structure, None, weight)
@@ -108,8 +113,11 @@ class Mean(Aggregator):
     ) -> None:
         self._structure = structure
         self._arrays = [_arithmetic(leaf) for leaf in leaves]
+        self._norms = [arrays.norm2 for arrays in self._arrays]
+        self._axpys = [arrays.axpy for arrays in self._arrays]
         if dtypes is None:
             dtypes = [a.dtype(leaf) for a, leaf in zip(self._arrays, leaves, strict=True)]
+        self._small = len(leaves) == 1 and self._arrays[0].nbytes(leaves[0]) < _BULK
         if len(dtypes) != len(leaves):
             raise ValueError(f"there are {len(leaves)} leaves and {len(dtypes)} dtypes")
         self._dtypes = dtypes
@@ -125,6 +133,15 @@ class Mean(Aggregator):
             if (arrays.shape(leaf), arrays.dtype(leaf)) != (arrays.shape(acc), arrays.dtype(acc)):
                 raise ValueError("shapes or dtypes differ from those of the sums here")
 
+    def _add_small(self, leaf: Any, weight: float) -> bool:
+        """The shortest way for a model of one small array; False if it needs the long one."""
+        total = self._weight + weight
+        if total > self._unit * self._room or not self._norms[0](leaf) <= self._limit:
+            return False
+        self._axpys[0](self._sums[0], leaf, weight / self._unit)
+        self._weight = total
+        return True
+
     def _add(self, leaves: Sequence[Any], weight: float, owned: bool) -> None:
         total = self._weight + weight
         crowded = total > self._unit * self._room
@@ -138,8 +155,8 @@ class Mean(Aggregator):
             if crowded:
                 self._rescale(total)
             alpha = weight / self._unit
-            for arrays, acc, leaf in zip(self._arrays, self._sums, leaves, strict=True):
-                arrays.axpy(acc, leaf, alpha)
+            for axpy, acc, leaf in zip(self._axpys, self._sums, leaves, strict=True):
+                axpy(acc, leaf, alpha)
         self._weight = total
 
     def _zeros(self, leaves: Sequence[Any]) -> list[Any]:
@@ -147,8 +164,8 @@ class Mean(Aggregator):
 
     def _check(self, leaves: Sequence[Any]) -> None:
         norm2 = 0.0
-        for arrays, leaf in zip(self._arrays, leaves, strict=True):
-            norm2 += arrays.norm2(leaf)
+        for one, leaf in zip(self._norms, leaves, strict=True):
+            norm2 += one(leaf)
         if not norm2 <= self._limit:
             raise self._refusal(norm2, range(len(leaves)), leaves)
 
@@ -166,7 +183,7 @@ class Mean(Aggregator):
         """New sums, those of `own` in the contribution's memory. The old ones stay as they are
         until nothing can be refused any more."""
         rest = [number for number in range(len(leaves)) if number not in own]
-        norm2 = math.fsum(self._arrays[number].norm2(leaves[number]) for number in rest)
+        norm2 = sum((self._arrays[number].norm2(leaves[number]) for number in rest), 0.0)
         if not norm2 <= self._limit:
             raise self._refusal(norm2, rest, leaves)
         sums = list(self._sums) if self._weight else [None] * len(leaves)
