@@ -1,4 +1,5 @@
-"""Writes docs/reference/ from the code: plugins, contracts, hooks, errors and the command line.
+"""Writes docs/reference/ from the code: plugins, contracts, hooks, errors, limits and the
+command line.
 
 Nothing in that folder is kept in version control, and nothing in it is written by hand.
 Sphinx calls `write` before each build.
@@ -27,7 +28,7 @@ __all__ = ["write"]
 def write(folder: Path) -> None:
     """Write the pages; those that have not changed keep their time."""
     folder.mkdir(exist_ok=True)
-    for make in (plugins, contracts, hook_pages, error_page, cli):
+    for make in (plugins, contracts, hook_pages, error_page, limits, cli):
         name, lines = make()
         text = "\n".join(lines) + "\n"
         path = folder / f"{name}.md"
@@ -150,9 +151,43 @@ def error_page() -> tuple[str, list[str]]:
     return "errors", lines
 
 
+def limits() -> tuple[str, list[str]]:
+    from flk.calls import trees
+    from flk.calls.guard import Guard
+    from flk.registry import courier
+    from flk.wire import Limits
+
+    guard = inspect.signature(Guard).parameters
+    queue = inspect.signature(courier.Courier).parameters
+    one = Limits()
+    rows: list[tuple[str, object, str]] = [
+        ("message: bytes of its skeleton, all but the buffers", one.skeleton_bytes, "LimitError"),
+        ("message: values in the skeleton", one.nodes, "LimitError"),
+        ("message: values inside one another", one.depth, "LimitError"),
+        ("message: number of buffers", one.buffers, "LimitError"),
+        ("message: bytes of all buffers", one.buffer_bytes, "LimitError"),
+        ("message: bytes that decoding allocates beyond them", one.extra_bytes, "LimitError"),
+        ("model: containers inside one another", trees.MAX_DEPTH, "ContributionRefused"),
+        ("contribution: L2 norm", guard["max_norm"].default, "ContributionRefused"),
+        ("contribution: weight", guard["max_weight"].default, "ContributionRefused"),
+        ("contribution: rounds it may be late", guard["staleness"].default, "ContributionRefused"),
+        (
+            "listener: events that wait for it",
+            queue["limit"].default,
+            "the oldest is lost, counted",
+        ),
+        ("listener: seconds for one call", queue["patience"].default, "it is dropped"),
+        ("listener: failures in a run", courier.FAILURES, "it is dropped"),
+    ]
+    lines = ["# Limits", "", "What holds where nobody asked for another number.", ""]
+    lines += ["| what | at most | beyond it |", "| --- | ---: | --- |"]
+    lines += [f"| {what} | {number(value)} | {then} |" for what, value, then in rows]
+    return "limits", lines
+
+
 def cli() -> tuple[str, list[str]]:
     import click
-    from flk.cli import main
+    from flk.cli import root
 
     lines = ["# Command line", ""]
 
@@ -166,7 +201,6 @@ def cli() -> tuple[str, list[str]]:
                     inner = click.Context(child, parent=context, info_name=name, terminal_width=80)
                     add(child, inner, min(depth + 1, 4))
 
-    root: Any = main
     add(root, click.Context(root, info_name="flk", terminal_width=80), 2)
     return "cli", lines
 
@@ -191,6 +225,15 @@ def fenced(example: re.Match[str]) -> str:
 def signature(function: Any) -> str:
     text = str(inspect.signature(function, eval_str=False)).replace("'", "")
     return re.sub(r"^\((self|cls)(, )?", "(", text)
+
+
+def number(value: object) -> str:
+    if isinstance(value, int):
+        for power, unit in ((40, "Ti"), (30, "Gi"), (20, "Mi")):
+            if value >= 1 << power and value % (1 << power) == 0:
+                return f"{value >> power} {unit}"
+        return f"{value:,}"
+    return f"{value:g}"
 
 
 def indented(text: str) -> str:
