@@ -184,7 +184,7 @@ class Bus:
                 return ""
             if type(answer) is str and answer.strip():
                 return f"{name!r} refuses: {answer}"
-            plain = isinstance(answer, bool | int | str | None)
+            plain = answer is None or type(answer) in (bool, int, str)
             said = repr(answer) if plain else f"a {type(answer).__name__}"
             reason = f"answered {said} instead of True or a sentence"
         self._fail(Failure(name, hook, reason, error))

@@ -23,7 +23,6 @@ __all__ = ["Plugin", "find", "installed"]
 _ELSEWHERE = {
     ("aggregator", "mean"): "flk-workflow-fedavg",
     ("executor", "serial"): "flk-env-sim",
-    ("executor", "threads"): "flk-env-sim",
 }
 """Names whose distribution is not `<prefix>-<name>`."""
 

@@ -1,0 +1,3 @@
+from tests.kernel.shelf import shelf
+
+__all__ = ["shelf"]
