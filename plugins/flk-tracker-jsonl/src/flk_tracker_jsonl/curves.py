@@ -21,6 +21,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 40
 _MAX_BUCKETS = 120
 _MAX_BAND_SITES = 1_000
 _LOG_SPAN = 1_000
+_TINY = 1e-300
 
 Points = Sequence[tuple[float, float]]
 
@@ -62,9 +63,11 @@ class Axis:
             every = math.ceil((last - first) / 6)
             powers = tuple(10.0**p for p in range(first, last + 1, every) if -308 <= p <= 308)
             return Axis(min(low, powers[0]), max(high, powers[-1]), start, end, powers, True)
-        if high - low <= 1e-9 * max(abs(low), abs(high)):
-            room = 0.5 if whole else abs(low) * 0.05 or 0.5
-            low, high = low - room, high + room
+        if whole and low == high:
+            low, high = low - max(0.5, abs(low) * 1e-9), high + max(0.5, abs(high) * 1e-9)
+        elif not whole and high - low <= max(1e-9 * max(abs(low), abs(high)), _TINY):
+            room = max(abs(low), abs(high)) * 0.05
+            low, high = (low - room, high + room) if room > _TINY else (-0.5, 0.5)
         step = _round_step((high - low) / 5)
         if whole:
             step = max(1.0, math.ceil(step))
@@ -137,15 +140,12 @@ def _figure(measure: Measure, svg: str, notes: list[str], sites: int) -> str:
 
 def _notes(measure: Measure, sites: int) -> list[str]:
     lost = sum(series.lost for series in measure.series.values())
-    return [f"{plural(lost, 'value')} not finite left out."] if lost else []
+    return [f"Left out: {plural(lost, 'value')} not finite."] if lost else []
 
 
 def _band_note(sites: int) -> str:
-    of = f"{_MAX_BAND_SITES:,} of " if sites > _MAX_BAND_SITES else ""
-    return (
-        f"Median and bands that hold the middle 50 % and 80 % of {of}{sites:,} sites, "
-        "instead of a line each."
-    )
+    of = f" (drawn from {_MAX_BAND_SITES:,})" if sites > _MAX_BAND_SITES else ""
+    return f"Median, middle 50 % and middle 80 % of {sites:,} sites{of}, not a line each."
 
 
 def _frame(x: Axis, y: Axis, label: str) -> str:

@@ -49,8 +49,8 @@ def encode(record: Metric | Fact) -> bytes:
 
 def decode(line: bytes) -> Metric | Fact:
     """The record of one line. ValueError if it is none."""
-    fields = json.loads(line)
     try:
+        fields = json.loads(line)
         name, site, time = str(fields["name"]), str(fields["site"]), float(fields["time"])
         if fields["kind"] == "fact":
             return Fact(name, fields["value"], site, time)
@@ -58,7 +58,7 @@ def decode(line: bytes) -> Metric | Fact:
         return Metric(
             name, float(fields["value"]), site, None if number is None else int(number), step, time
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no metric and no fact: {error}") from error
 
 

@@ -20,14 +20,14 @@ from flk_tracker_jsonl.text import escape, natural, number, plural, short
 __all__ = ["page"]
 
 _MAX_CHARTS = 24
-_MAX_SPLITS = 4
+_MAX_SPLITS = 2
 _MAX_RESULTS = 40
 _MAX_RESULT_COLUMNS = 8
 _MAX_SITES = 60
 _MAX_COLUMNS = 8
 _MAX_FACTS = 3
 _MAX_FAILURES = 40
-_POINTS = 90_000
+_POINTS = 60_000
 
 
 def page(

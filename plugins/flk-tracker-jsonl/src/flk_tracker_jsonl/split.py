@@ -12,7 +12,8 @@ __all__ = ["is_split", "split"]
 
 _MAX_ROWS = 40
 _MAX_LABELS = 20
-_CELL, _ROW, _NAME, _BAR = 42, 24, 118, 150
+_MAX_NAME = 15
+_CELL, _ROW, _WIDTH = 42, 24, 804
 _TOP, _BOTTOM = 46, 4
 
 
@@ -62,11 +63,17 @@ def split(name: str, by_site: Mapping[str, Mapping[str, Any]], order: Sequence[s
         )
     counted = {site: _counts(by_site[site], columns) for site in rows}
     top = max((sum(counts) for counts in counted.values()), default=0.0)
-    width = _NAME + len(columns) * _CELL + _BAR
+    deepest = max((max(c) / sum(c) for c in counted.values() if sum(c)), default=1.0)
+    left = 12 + 7 * max((len(short(site, _MAX_NAME)) for site in rows), default=0)
+    right = left + len(columns) * _CELL
+    bar = min(240, max(130, _WIDTH - right))
+    width = right + bar
     height = _TOP + len(rows) * _ROW + _BOTTOM
-    parts = [_heading(columns)]
+    parts = [_heading(columns, left)]
     for index, (site, row) in enumerate(counted.items()):
-        parts.append(_row(site, columns, row, _TOP + index * _ROW, top))
+        y = _TOP + index * _ROW
+        parts.append(_cells(site, columns, row, left, y, deepest))
+        parts.append(_total(sum(row), right, y, (bar - 74) / top if top else 0.0))
     label = escape(f"{short(name, 60)} of {plural(len(sites), 'site')}")
     return (
         f'<figure class="split"><figcaption><h3>{escape(short(name, 60))}</h3>'
@@ -88,55 +95,64 @@ def _counts(counts: Mapping[str, Any], columns: Sequence[str | None]) -> list[fl
     return row
 
 
-def _heading(columns: Sequence[str | None]) -> str:
+def _heading(columns: Sequence[str | None], left: int) -> str:
     names = []
     for index, label in enumerate(columns):
-        at = _NAME + index * _CELL + _CELL / 2
+        at = left + index * _CELL + _CELL / 2
         shown = "other" if label is None else short(label, 6)
         full = "all other labels" if label is None else short(label, 200)
         names.append(
             f'<text x="{at:g}" y="{_TOP - 9}" class="x">{escape(shown)}'
             f"<title>{escape(full)}</title></text>"
         )
-    right = _NAME + len(columns) * _CELL + 12
-    middle = _NAME + len(columns) * _CELL / 2
+    right = left + len(columns) * _CELL + 12
+    middle = left + len(columns) * _CELL / 2
     return (
         f'<text x="{middle:g}" y="15" class="x label">label</text>'
         f'<text x="{right}" y="{_TOP - 9}" class="label">samples</text>{"".join(names)}'
     )
 
 
-def _row(
-    site: str, columns: Sequence[str | None], counts: Sequence[float], y: int, top: float
+def _cells(
+    site: str,
+    columns: Sequence[str | None],
+    counts: Sequence[float],
+    left: int,
+    y: int,
+    deepest: float,
 ) -> str:
+    """The site's name and a cell a label, fully dark where the share of all counts is `deepest`."""
     total = sum(counts)
     middle = y + _ROW / 2
     parts = [
-        f'<text x="{_NAME - 10}" y="{middle:g}" dy=".34em" class="y">{escape(short(site, 15))}'
-        f"<title>{escape(short(site, 200))}</title></text>"
+        f'<text x="{left - 8}" y="{middle:g}" dy=".34em" class="y">'
+        f"{escape(short(site, _MAX_NAME))}<title>{escape(short(site, 200))}</title></text>"
     ]
     for index, (label, n) in enumerate(zip(columns, counts, strict=True)):
-        x = _NAME + index * _CELL
-        share = n / total if total else 0.0
-        tip = f"{short(site, 60)}, {'other' if label is None else short(label, 60)}: {number(n)}"
-        depth = f' fill-opacity="{0.06 + 0.94 * share:.2f}"' if n else ""
-        kind = "cell" if n else "cell none"
+        x = left + index * _CELL
+        depth = n / total / deepest if total and deepest else 0.0
+        tip = f"{short(site, 30)}, {'other' if label is None else short(label, 30)}: {number(n)}"
+        shade = f' fill-opacity="{0.05 + 0.95 * depth:.2f}"' if n else ""
         parts.append(
-            f'<rect class="{kind}" x="{x + 1}" y="{y + 1}" width="{_CELL - 2}" height="{_ROW - 2}"'
-            f' rx="2"{depth}><title>{escape(tip)}</title></rect>'
+            f'<rect class="{"cell" if n else "cell none"}" x="{x + 1}" y="{y + 1}" '
+            f'width="{_CELL - 2}" height="{_ROW - 2}" rx="2"{shade}>'
+            f"<title>{escape(tip)}</title></rect>"
         )
         if n:
-            strong = "n strong" if share > 0.5 else "n"
+            strong = "n strong" if depth > 0.55 else "n"
             at = f'x="{x + _CELL / 2:g}" y="{middle:g}"'
             parts.append(f'<text {at} dy=".34em" class="{strong}">{_brief(n)}</text>')
-    x = _NAME + len(columns) * _CELL + 12
-    bar = (_BAR - 12 - 62) * total / top if top else 0
-    parts.append(
-        f'<rect class="bar" x="{x}" y="{y + 7}" width="{max(bar, 1):.1f}" height="{_ROW - 14}"/>'
-        f'<text x="{x + bar + 7:.1f}" y="{middle:g}" dy=".34em" class="n total">'
+    return "".join(parts)
+
+
+def _total(total: float, right: int, y: int, scale: float) -> str:
+    x = right + 12
+    length = max(1.0, total * scale)
+    return (
+        f'<rect class="bar" x="{x}" y="{y + 7}" width="{length:.1f}" height="{_ROW - 14}"/>'
+        f'<text x="{x + length + 7:.1f}" y="{y + _ROW / 2:g}" dy=".34em" class="n total">'
         f"{number(total)}</text>"
     )
-    return "".join(parts)
 
 
 def _brief(n: float) -> str:
