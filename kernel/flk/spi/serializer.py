@@ -62,6 +62,11 @@ class Serializer(ABC):
         """Leave the memory of `obj` in `sink`, copying only what is not contiguous, and return the
         rest as plain data: None, bool, int (64 bit), float, str, bytes and lists of these."""
 
+    def encode_all(self, objs: list[Any], sink: BufferSink) -> list[Any]:
+        """`encode` for all objects of one message, in order: the kernel calls only this. Override
+        it where objects that overlap in memory should travel once."""
+        return [self.encode(obj, sink) for obj in objs]
+
     @abstractmethod
     def decode(self, name: str, meta: Any, source: BufferSource) -> Any:
         """The object again, around the memory of `source` without a copy. `name` is one of the
