@@ -25,7 +25,8 @@ class NumpySerializer(Serializer):
 
     def encode(self, obj: Any, sink: BufferSink) -> Any:
         if isinstance(obj, np.generic):
-            return [describe(obj.dtype), obj.tobytes()]
+            scalar = np.asarray(obj)
+            return [describe(scalar.dtype), scalar.tobytes()]
         if isinstance(obj, np.ma.MaskedArray):
             raise EncodeError(
                 "a masked array would lose its mask", cure="Pass .data and .mask, or .filled()"
