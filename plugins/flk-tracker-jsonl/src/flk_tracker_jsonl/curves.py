@@ -112,7 +112,7 @@ def curves(measure: Measure, budget: int, ident: str) -> str:
         if any(s.thinned or len(s) > room for s in drawn):
             notes.append("Lines are thinned to their lowest and highest points.")
         for index, (site, series) in enumerate(sites.items()):
-            title = f"{short(site, 60)}: {number(series.last)} at the end"
+            title = f"{short(site, 40)}: {number(series.last)} at the end"
             body.append(_line(series, room, x, y, "site", title, f"{ident}-{index}"))
     if server and len(server):
         body.append(_line(server, max(24, budget // 4), x, y, "server", "server", f"{ident}-s"))

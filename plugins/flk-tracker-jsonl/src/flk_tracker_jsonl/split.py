@@ -131,7 +131,7 @@ def _cells(
     for index, (label, n) in enumerate(zip(columns, counts, strict=True)):
         x = left + index * _CELL
         depth = n / total / deepest if total and deepest else 0.0
-        tip = f"{short(site, 30)}, {'other' if label is None else short(label, 30)}: {number(n)}"
+        tip = f"{short(site, 20)}, {'other' if label is None else short(label, 20)}: {number(n)}"
         shade = f' fill-opacity="{0.05 + 0.95 * depth:.2f}"' if n else ""
         parts.append(
             f'<rect class="{"cell" if n else "cell none"}" x="{x + 1}" y="{y + 1}" '

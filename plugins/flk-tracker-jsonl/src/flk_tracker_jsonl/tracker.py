@@ -19,6 +19,7 @@ from flk_tracker_jsonl.lines import METRICS, LineFile, encode, plain, read_metri
 __all__ = ["JsonlTracker"]
 
 _MAX_FAILURES = 1_000
+_MAX_ERROR = 2_000
 _MAX_SUMMARY = 1 << 20
 
 
@@ -95,7 +96,7 @@ class JsonlTracker(Tracker):
         if error:
             self._failed += 1
             if len(self._failures) < _MAX_FAILURES:
-                self._failures.append(Failure(self._round, site, function, error))
+                self._failures.append(Failure(self._round, site, function, error[:_MAX_ERROR]))
 
     def _write_run(self, folder: Path, status: str, summary: Mapping[str, Any]) -> None:
         run = self._run
