@@ -4,13 +4,13 @@ behaviour."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 __all__ = ["FLModel", "ParamsType"]
 
 
-class ParamsType(str, Enum):
+class ParamsType(StrEnum):
     """Whether `params` are whole parameters or a difference from those that were received."""
 
     FULL = "FULL"

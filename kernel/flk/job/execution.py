@@ -1,0 +1,289 @@
+"""Everything around one algorithm in one process: bus, trackers, checkpoints, life cycle and the
+end. Environments and the server job both drive their runs with it; where calls go is the
+dispatcher's business."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flk.calls.context import Context, Participant, RunScope, entered
+from flk.errors import ConfigError, FlkError, QuorumError, RunAborted
+from flk.job.recipe import Recipe
+from flk.job.rounds import Ledger
+from flk.job.run import LogLine, Run
+from flk.registry import Bus, Courier, installed, load
+from flk.spi.records import Fact, Metric, RunRecord
+from flk.spi.tracker import Tracker
+from flk.world import World
+
+if TYPE_CHECKING:
+    from flk.calls.dispatch import Dispatcher
+    from flk.job.checkpoints import CheckpointManager
+
+__all__ = ["Execution"]
+
+_log = logging.getLogger("flk")
+
+
+class Execution:
+    """One run at the server's side. Made by an environment: `Execution(...)`, then
+    `start(make_dispatcher)`.
+
+    `checkpoints` makes committed rounds durable and brings back what an earlier process of this run
+    left; `site_states` and `restore_sites` do the same for the sites that live in this process.
+    """
+
+    PATIENCE = 30.0
+    """Seconds one call of a tracker may take."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        record: RunRecord,
+        world: World,
+        *,
+        checkpoints: CheckpointManager | None = None,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.recipe = recipe
+        self._at_end = at_end
+        self.world = world
+        self.app = recipe.server_app()
+        self.server = Participant("server", self.app, recipe.config)
+        self.site_states: Callable[[], Mapping[str, Any]] = dict
+        self._arguments = recipe.arguments(self.app)
+        self._checkpoints = checkpoints
+        self.bus = Bus(world)
+        self.bus.load_observers()
+        self.scope = RunScope(
+            record, world, emit=self._emit, notify=self.bus.notify, listens=self.bus.listens
+        )
+        self.run = Run(record, join=self._join, abort=self.abort)
+        self._trackers = [self._courier(*found) for found in _trackers(recipe, self.bus)]
+        self._ended: Callable[[float | None], bool] = lambda timeout: True
+        self._started = world.now()
+        self.restored_sites: dict[str, Any] = self._restore()
+
+    def start(self, dispatcher: Dispatcher) -> Run:
+        """Begin in a thread of its own and return at once. The dispatcher is closed at the end."""
+        self._dispatcher = dispatcher
+        self._ended = self.world.thread(self._main, "flk-run")
+        return self.run
+
+    def abort(self, reason: str) -> None:
+        """End the run in good order; from any thread."""
+        if not self.run.done and not self.scope.aborted:
+            self.scope.aborted = reason
+            self._dispatcher.wake()
+
+    # the run's thread -----------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        status, run = "completed", self.run
+        handler = _Capture(self)
+        root = logging.getLogger()
+        root.addHandler(handler)
+        try:
+            self._admit()
+            run.result = self._conduct()
+        except BaseException as error:
+            run.error = error
+            status = "aborted" if self.scope.aborted else "failed"
+            if status == "aborted" and not isinstance(error, RunAborted):
+                run.error = RunAborted(self.scope.aborted)
+        finally:
+            self._finish(status)
+            root.removeHandler(handler)
+            run.status = status
+            self._at_end()
+
+    def _admit(self) -> None:
+        record = self.scope.record
+        self.bus.decide("flk_admit_run", run=record)
+        for tracker in self._trackers:
+            tracker.put(("start", record))
+            tracker.flush(self.PATIENCE)
+            if tracker.dropped or tracker.failures:
+                raise ConfigError(
+                    f"tracker {tracker.name!r} cannot start: {self._tracker_errors[tracker.name]}",
+                    cure="Repair it or leave it out of Recipe(trackers=[...])",
+                )
+        self.bus.notify("flk_on_run_started", run=record)
+
+    def _conduct(self) -> Any:
+        sites = self.scope.record.sites
+        failures = self._dispatcher.everywhere("init", ["server", *sites])
+        if "server" in failures:
+            raise failures["server"]
+        if len(sites) - len(failures) < self.recipe.min_clients:
+            first = next(iter(failures.values()), None)
+            raise QuorumError(
+                f"{len(sites) - len(failures)} of {len(sites)} sites could start, and the job "
+                f"needs {self.recipe.min_clients} ({first})",
+                failures=failures,
+            )
+        context = Context(self.scope, self.server, "server", None)
+        try:
+            with entered(context):
+                outcome = self.app.algo(**self._arguments)
+                if inspect.iscoroutine(outcome):
+                    outcome = self.world.enter(outcome)
+            self._dispatcher.drain()
+        finally:
+            for site, error in self._dispatcher.everywhere("final", [*sites, "server"]).items():
+                _log.warning("final of %s: %s", site, error)
+        return outcome
+
+    def _finish(self, status: str) -> None:
+        run, record = self.run, self.scope.record
+        run.seconds = self.world.now() - self._started
+        run.rounds = self.scope.rounds_done
+        error = "" if run.error is None else _sentence(run.error)
+        self._dispatcher.close()
+        summary = {"seconds": run.seconds, "rounds": run.rounds, "error": error}
+        if _is_plain(run.result):
+            summary["result"] = run.result
+        for tracker in self._trackers:
+            tracker.put(("finish", status, {**summary, "dropped": tracker.lost}))
+        for tracker in self._trackers:
+            tracker.close(self.PATIENCE)
+        self.bus.notify(
+            "flk_on_run_finished", run=record, status=status, error=error, seconds=run.seconds
+        )
+        self.bus.close(self.PATIENCE)
+
+    def _join(self, timeout: float | None) -> bool:
+        return self._ended(timeout)
+
+    # metrics --------------------------------------------------------------------------------------
+
+    def _emit(self, record: Metric | Fact) -> None:
+        if isinstance(record, Metric):
+            self.run.metrics.append(record)
+        else:
+            self.run.facts.append(record)
+        for tracker in self._trackers:
+            tracker.put(record)
+        if self.bus.listens("flk_on_metrics"):
+            self.bus.notify("flk_on_metrics", run=self.scope.record, records=(record,))
+
+    def _courier(self, name: str, tracker: Tracker) -> Courier:
+        def deliver(items: Sequence[Any]) -> None:
+            records: list[Any] = []
+            for item in items:
+                if not isinstance(item, tuple):
+                    records.append(item)
+                    continue
+                if records:
+                    tracker.log(records)
+                    records = []
+                if item[0] == "start":
+                    tracker.start(item[1])
+                else:
+                    tracker.finish(*item[1:])
+            if records:
+                tracker.log(records)
+
+        self._tracker_errors: dict[str, str] = getattr(self, "_tracker_errors", {})
+
+        def failed(items: Sequence[Any], error: BaseException, dropped: bool) -> None:
+            self._tracker_errors[name] = _sentence(error)
+            end = "; it is dropped" if dropped else ""
+            _log.warning("tracker %r: %s%s", name, _sentence(error), end)
+
+        return Courier(
+            self.world,
+            name,
+            deliver,
+            patience=self.PATIENCE,
+            limit=200_000,
+            batch=1000,
+            failed=failed,
+        )
+
+    # checkpoints ----------------------------------------------------------------------------------
+
+    def _restore(self) -> dict[str, Any]:
+        found = self._checkpoints.restore() if self._checkpoints is not None else None
+        if found is None:
+            self.scope.ledger = Ledger(self.scope, self._save if self._checkpoints else None)
+            return {}
+        version, payload = found
+        for key, mine in (("job", self.recipe.job_name), ("seed", self.scope.seed)):
+            if payload.get(key) != mine:
+                raise ConfigError(
+                    f"the folder has a run with {key} {payload.get(key)!r}, this one has {mine!r}",
+                    cure="Choose another folder, or remove this one to start anew",
+                )
+        self.scope.ledger = Ledger(self.scope, self._save, (version, payload["loops"]))
+        sites: dict[str, Any] = payload["sites"]
+        return sites
+
+    def _save(self, version: int, loops: dict[str, Any]) -> None:
+        assert self._checkpoints is not None
+        self._checkpoints.save(
+            version,
+            {
+                "job": self.recipe.job_name,
+                "seed": self.scope.seed,
+                "loops": loops,
+                "sites": dict(self.site_states()),
+            },
+        )
+
+
+class _Capture(logging.Handler):
+    """Keeps what code of the run logs, with the site it ran at."""
+
+    def __init__(self, execution: Execution) -> None:
+        super().__init__(logging.INFO)
+        self._execution = execution
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from flk.calls.context import current
+
+        try:
+            here = current()
+            site = here.site if here._run is self._execution.scope else None
+        except FlkError:
+            site = "server" if record.name == "flk" else None
+        if site is not None:
+            text = self.format(record)[:10_000]
+            self._execution.run.logs.append(LogLine(record.created, site, record.levelname, text))
+
+
+def _trackers(recipe: Recipe, bus: Bus) -> list[tuple[str, Tracker]]:
+    wanted = recipe.trackers
+    if wanted is None:
+        wanted = ["jsonl"] if any(p.name == "jsonl" for p in installed("tracker")) else []
+    found: list[tuple[str, Tracker]] = []
+    for item in wanted:
+        if isinstance(item, str):
+            name, tracker = item, load("tracker", item)()
+        elif isinstance(item, Tracker):
+            name, tracker = type(item).__name__, item
+        else:
+            raise ConfigError(
+                f"{item!r} is not a tracker", cure="Give a name such as 'jsonl' or a Tracker object"
+            )
+        if any(n.startswith("flk_") for n in dir(tracker)):
+            bus.register(tracker, name)
+        found.append((name, tracker))
+    return found
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, FlkError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return len(value) <= 10_000 and all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,0 +1,169 @@
+"""Recipe: what a user writes down to have a job run anywhere: server code, site code, settings. It
+runs nothing."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from flk.calls.app import App, ClientApp, ModuleWrapper, ServerApp
+from flk.calls.decorators import mark_of
+from flk.errors import ConfigError, UsageError
+from flk.spi.workflow import Workflow
+
+if TYPE_CHECKING:
+    from flk.job.run import Run
+    from flk.spi.environment import Environment
+    from flk.spi.tracker import Tracker
+
+__all__ = ["Recipe"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class Recipe:
+    """A federated job, ready to run in any environment:
+    `flk.Recipe("digits").execute(flk.env.sim(5))`.
+
+    job_name: letters, digits, `.`, `_`, `-`; at most 63 characters.
+    server: an object, class or module with one `@flk.algo` function, or a workflow
+    (`flk.workflow.fedavg(...)`). client: an object, class, module or factory with `@flk.collab`
+    functions; each site gets an instance of its own.
+        What is not given is looked for in the calling module.
+    min_clients: fewest sites that must start; an environment with fewer is refused.
+    server_objects, client_objects: named child objects, reached by `flk.clients(target="name")`.
+    trackers: names or Tracker objects; None takes `jsonl` if it is installed.
+    config: settings with their defaults, read by everybody as `flk.props`; parameters of the
+    algorithm that have the
+        name of a setting are filled from it. site_config: site name to settings that only this site
+        sees.
+    """
+
+    def __init__(
+        self,
+        job_name: str,
+        server: Any = None,
+        client: Any = None,
+        *,
+        min_clients: int = 1,
+        server_objects: Mapping[str, Any] | None = None,
+        client_objects: Mapping[str, Any] | None = None,
+        trackers: Sequence[str | Tracker] | None = None,
+        config: Mapping[str, Any] | None = None,
+        site_config: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        if not isinstance(job_name, str) or not _NAME.fullmatch(job_name):
+            raise UsageError(
+                f"{job_name!r} is not a job name",
+                cure="Use at most 63 letters, digits, '.', '_' and '-', a letter or digit first",
+            )
+        if not isinstance(min_clients, int) or min_clients < 1:
+            raise UsageError(f"min_clients={min_clients!r} is not a count of at least 1")
+        here = _calling_module() if server is None or client is None else None
+        self.job_name = job_name
+        self.min_clients = min_clients
+        self.server = server if server is not None else _need(here, "algo", "server")
+        self.client = client if client is not None else _need(here, "collab", "client")
+        self.server_objects = dict(server_objects or {})
+        self.client_objects = dict(client_objects or {})
+        self.trackers = None if trackers is None else list(trackers)
+        self.config = dict(config or {})
+        self.site_config = {site: dict(values) for site, values in (site_config or {}).items()}
+
+    def server_app(self) -> ServerApp:
+        """The server's code, made anew: one run never sees what another left in it."""
+        server = self.server.server() if isinstance(self.server, Workflow) else self.server
+        if not isinstance(server, ModuleType | ModuleWrapper | type | App):
+            server = ClientApp(server).for_site().target
+        return ServerApp(server.target if isinstance(server, App) else server, self.server_objects)
+
+    def client_app(self) -> ClientApp:
+        """The sites' code; `for_site()` makes each site's own."""
+        if not isinstance(self.server, Workflow):
+            return ClientApp(self.client, self.client_objects)
+        workflow, user = self.server, ClientApp(self.client)
+        app = ClientApp(_SiteHalf(workflow, user), self.client_objects)
+        missing = [name for name in workflow.calls if name not in app.exports]
+        if missing:
+            raise UsageError(
+                f"the workflow calls {missing[0]}() at the sites, which do not export it",
+                cure=f"Write there: @flk.collab def {missing[0]}(...)",
+            )
+        return app
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Change settings; one that neither `config` nor the algorithm's parameters know is a
+        ConfigError."""
+        known = dict.fromkeys((*self.config, *inspect.signature(self.server_app().algo).parameters))
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                raise ConfigError(
+                    f"the job {self.job_name!r} has no setting {name!r}",
+                    cure=f"Did you mean {near[0]!r}?"
+                    if near
+                    else f"It has: {', '.join(known) or 'none'}",
+                )
+        self.config.update(values)
+
+    def arguments(self, app: ServerApp) -> dict[str, Any]:
+        """What the algorithm is called with: the settings of the names of its parameters."""
+        found = {}
+        for name, parameter in inspect.signature(app.algo).parameters.items():
+            if name in self.config:
+                found[name] = self.config[name]
+            elif parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            ):
+                raise ConfigError(
+                    f"the algorithm needs a setting {name!r}",
+                    cure=f"Give it a default, or Recipe(config={{{name!r}: ...}})",
+                )
+        return found
+
+    def execute(self, env: Environment, wait: bool = True) -> Run:
+        """Run in an environment. With `wait` until the end: Ctrl-C then aborts the run in good
+        order and waits for it; a second one ends at once. Raises what keeps the run from starting;
+        how it went is in the Run."""
+        run = env.deploy(self)
+        if wait:
+            try:
+                run.wait()
+            except KeyboardInterrupt:
+                run.abort("interrupted by the user")
+                run.wait()
+        return run
+
+    def __repr__(self) -> str:
+        return f"<Recipe {self.job_name}>"
+
+
+class _SiteHalf:
+    """Makes each site's half of a workflow around the user's instance of that site."""
+
+    def __init__(self, workflow: Workflow, user: ClientApp) -> None:
+        self._workflow, self._user = workflow, user
+
+    def make_client_app(self) -> Any:
+        return self._workflow.client(self._user.for_site().target)
+
+
+def _calling_module() -> ModuleWrapper | None:
+    frame = sys._getframe(2)
+    spec = frame.f_globals
+    return ModuleWrapper.of(spec, spec.get("__name__", "__main__"))
+
+
+def _need(module: ModuleWrapper | None, mark: str, word: str) -> ModuleWrapper:
+    if module is None or not any(mark_of(getattr(module, name)) == mark for name in dir(module)):
+        raise UsageError(
+            f"the recipe has no {word} code",
+            cure=f"Give Recipe({word}=...) or decorate a function of this module with @flk.{mark}",
+        )
+    return module

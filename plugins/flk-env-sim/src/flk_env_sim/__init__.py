@@ -1,0 +1,208 @@
+"""The simulator: a server and any number of sites in one process, deterministic under a seed.
+
+Calls go straight from function to function; what a site receives is its own copy, as if it had
+travelled.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flk.calls import Fault, LocalDispatcher, Participant
+from flk.errors import ConfigError, UsageError
+from flk.job import CheckpointManager, Execution, Recipe, Run
+from flk.registry import installed, load
+from flk.spi.environment import Environment
+from flk.spi.executor import Executor
+from flk.spi.records import RunRecord
+from flk.wire import Codecs, decode, encode
+from flk.world import RealWorld, World
+
+from flk_env_sim.faults import fault_plan
+
+__all__ = ["SimEnv"]
+
+
+class SimEnv(Environment):
+    """`flk.env.sim(num_clients=5, seed=0)`; the sites are called `site-1` to `site-N`.
+
+    num_clients: how many sites; or `sites`, their names.
+    seed: what `flk.rng()` and `flk.seed()` derive from; None takes a new one each time.
+    folder: the run folder. With one, committed rounds are durable: a run that died goes on there
+    after its last
+        committed round. Without, a new folder `runs/<run>` takes what trackers write, and nothing
+        is resumed.
+    executor: `serial` (one site after the other), the name of another executor plugin, or an
+    Executor object. share: pass references instead of copies: faster, and sites that change what
+    they receive disturb each other. strict: pass every value through the serializers, so that what
+    works here can be deployed. faults: see `flk_env_sim.faults`. world: time, randomness, threads
+    and files; the real ones unless given.
+    """
+
+    def __init__(
+        self,
+        num_clients: int | None = None,
+        *,
+        sites: Sequence[str] | None = None,
+        seed: int | None = 0,
+        folder: str | Path | None = None,
+        executor: str | Executor = "serial",
+        share: bool = False,
+        strict: bool = False,
+        faults: Mapping[str, Any] | Callable[[str, str, int], Fault | None] | None = None,
+        world: World | None = None,
+    ) -> None:
+        if sites is None:
+            count = 5 if num_clients is None else num_clients
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise UsageError(f"num_clients={num_clients!r} is not a number of sites")
+            sites = [f"site-{n}" for n in range(1, count + 1)]
+        elif num_clients not in (None, len(sites)):
+            raise UsageError(f"num_clients={num_clients} and {len(sites)} names in sites= differ")
+        if len(set(sites)) != len(sites) or "server" in sites or not sites:
+            raise UsageError(
+                "sites= needs different names, at least one, and none of them 'server'"
+            )
+        if share and strict:
+            raise UsageError("share=True and strict=True exclude each other")
+        self.sites = tuple(sites)
+        self.seed = seed
+        self.folder = None if folder is None else Path(folder)
+        self.executor = executor
+        self.share = share
+        self.strict = strict
+        self.faults = faults
+        self._world = world
+        self._own_world = world is None
+        self._runs: list[Run] = []
+
+    def deploy(self, recipe: Recipe) -> Run:
+        if len(self.sites) < recipe.min_clients:
+            raise ConfigError(
+                f"the job needs {recipe.min_clients} sites, the simulator has {len(self.sites)}",
+                cure=f"Use flk.env.sim(num_clients={recipe.min_clients}) or fewer min_clients",
+            )
+        unknown = set(recipe.site_config) - set(self.sites)
+        if unknown:
+            raise ConfigError(f"site_config names {sorted(unknown)[0]!r}, which is not a site")
+        world = self._world = self._world or RealWorld()
+        client = recipe.client_app()
+        make_executor = self._executor_factory()
+        seed = self.seed if self.seed is not None else int.from_bytes(world.secret(6), "big")
+        run_id = _run_id(recipe.job_name, world)
+        record = RunRecord(
+            id=run_id,
+            job=recipe.job_name,
+            environment="sim",
+            sites=self.sites,
+            folder=self._run_folder(recipe, run_id),
+            started=world.wall(),
+            seed=seed,
+            config=dict(recipe.config),
+        )
+        lock = _FolderLock(self.folder)
+        try:
+            execution = Execution(
+                recipe, record, world, checkpoints=self._checkpoints(world), at_end=lock.release
+            )
+            participants = {"server": execution.server}
+            for name in self.sites:
+                props = {**recipe.config, **recipe.site_config.get(name, {})}
+                participants[name] = Participant(name, client.for_site(), props)
+                participants[name].state.update(execution.restored_sites.get(name, {}))
+            dispatcher = LocalDispatcher(
+                execution.scope,
+                participants,
+                make_executor,
+                **self._copying(),
+                faults=fault_plan(self.faults, seed, self.sites),
+            )
+        except BaseException:
+            lock.release()
+            raise
+        execution.site_states = lambda: {
+            name: p.state for name, p in participants.items() if p.state
+        }
+        run = execution.start(dispatcher)
+        self._runs.append(run)
+        return run
+
+    def stop(self) -> None:
+        for run in self._runs:
+            run.abort("the simulator was stopped")
+            run.wait()
+        self._runs.clear()
+        if self._own_world and self._world is not None:
+            self._world.close()
+            self._world = None
+
+    def _executor_factory(self) -> Callable[[], Executor]:
+        executor = self.executor
+        if isinstance(executor, Executor):
+            return lambda: executor
+        made: Callable[[], Executor] = load("executor", executor)
+        return made
+
+    def _copying(self) -> dict[str, Any]:
+        if self.share:
+            return {"copy": None}
+        if not self.strict:
+            return {}
+        codecs = Codecs()
+
+        def through_serializers(value: Any) -> Any:
+            encoded = encode(value, codecs)
+            return decode(
+                encoded.skeleton, [memoryview(bytearray(b)) for b in encoded.buffers], codecs
+            )
+
+        return {"copy": through_serializers}
+
+    def _checkpoints(self, world: World) -> CheckpointManager | None:
+        if self.folder is None:
+            return None
+        store = load("store", "file").open(str(self.folder / "checkpoints"), world)
+        return CheckpointManager(store, "rounds", Codecs())
+
+    def _run_folder(self, recipe: Recipe, run_id: str) -> Path | None:
+        if self.folder is not None:
+            return self.folder.absolute()
+        wanted = recipe.trackers
+        if wanted is None:
+            wanted = [p.name for p in installed("tracker") if p.name == "jsonl"]
+        return (Path("runs") / run_id).absolute() if wanted else None
+
+
+def _run_id(job: str, world: World) -> str:
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(world.wall()))
+    return f"{job}-{stamp}-{world.secret(2).hex()}"
+
+
+class _FolderLock:
+    """One process at a time in a run folder; the lock dies with the process."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._fd = -1
+        if folder is None:
+            return
+        import fcntl
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            self._fd = -1
+            raise UsageError(
+                f"another run is going on in {folder}", cure="Wait for it, or choose another folder"
+            ) from None
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,81 @@
+"""The executor that lets several simulated sites work at once, each in a thread of a bounded pool.
+
+It pays where the sites' code leaves the interpreter (numpy, torch, I/O), or waits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+from flk.spi.executor import Executor, SiteTask
+from flk.world import World
+
+__all__ = ["ThreadsExecutor"]
+
+
+class ThreadsExecutor(Executor):
+    """`workers` threads (default: one a core) take tasks from one iterator; nobody waits for the
+    slowest but the end."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"parallel"})
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or os.cpu_count() or 1
+
+    def open(self, world: World) -> None:
+        self._world = world
+
+    def run(
+        self,
+        tasks: Iterable[SiteTask],
+        done: Callable[[SiteTask, Any, BaseException | None], None],
+        parallel: int,
+    ) -> None:
+        shared = _Shared(iter(tasks))
+        count = min(self.workers, parallel) if parallel else self.workers
+
+        def work() -> None:
+            while (task := shared.take()) is not None:
+                try:
+                    value = task.call()
+                except BaseException as error:
+                    outcome: tuple[Any, BaseException | None] = (None, error)
+                else:
+                    outcome = (value, None)
+                try:
+                    done(task, *outcome)
+                except BaseException as error:
+                    shared.defect = error
+                del task, outcome
+
+        joins = [self._world.thread(work, f"flk-site-{n + 1}") for n in range(count - 1)]
+        work()
+        for join in joins:
+            join(None)
+        if shared.defect is not None:
+            raise shared.defect
+
+    def close(self) -> None:
+        return None
+
+
+class _Shared:
+    """The iterator that all workers take from, and the error that ends the batch."""
+
+    def __init__(self, tasks: Iterator[SiteTask]) -> None:
+        self._tasks = tasks
+        self._lock = threading.Lock()
+        self.defect: BaseException | None = None
+
+    def take(self) -> SiteTask | None:
+        with self._lock:
+            if self.defect is not None:
+                return None
+            try:
+                return next(self._tasks, None)
+            except BaseException as error:
+                self.defect = error
+                return None
