@@ -8,27 +8,29 @@ the contract with the network and the runtime.
 
 from __future__ import annotations
 
-import errno
 import os
 import random
-import stat
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from flk.files import Files, RealFiles
 
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
 
-__all__ = ["Files", "RealWorld", "Timer", "World"]
+__all__ = ["GRACE", "Files", "RealFiles", "RealWorld", "Timer", "World"]
 
 _T = TypeVar("_T")
+
+GRACE = 5.0
+"""Seconds that `close` leaves a cancelled task to end."""
 
 
 class Timer(Protocol):
@@ -36,43 +38,6 @@ class Timer(Protocol):
 
     def cancel(self) -> None:
         """Not to happen any more; no error if it happened."""
-
-
-class Files(ABC):
-    """A disk. All methods block; OSError as Python raises it."""
-
-    @abstractmethod
-    def read(self, path: Path, start: int = 0, stop: int | None = None) -> memoryview:
-        """Bytes `start` to `stop` (default: the end) of a file, in writable memory of the caller's
-        own; fewer if the file ends before."""
-
-    @abstractmethod
-    def write(self, path: Path, chunks: Iterable[Any], *, only_if_absent: bool = False) -> None:
-        """Replace a file by the concatenation of `chunks`: after a crash the old content is there
-        or the new one, on return the new one survives a power cut. Creates missing folders. With
-        `only_if_absent` an existing file raises FileExistsError and stays."""
-
-    @abstractmethod
-    def append(self, path: Path, data: Any) -> None:
-        """Add to the end of a file and wait until it survives a power cut. One writer a file. When
-        it raises, nothing was added; after a power cut a part may be."""
-
-    @abstractmethod
-    def size(self, path: Path) -> int:
-        """Bytes of a file."""
-
-    @abstractmethod
-    def list(self, folder: Path) -> list[Path]:
-        """Every file below a folder, sorted, without symbolic links and those that `write` has not
-        finished; none if it is absent."""
-
-    @abstractmethod
-    def remove(self, path: Path) -> None:
-        """Remove a file; no error if it is absent."""
-
-    @abstractmethod
-    def resolve(self, path: Path) -> Path:
-        """The path made absolute, with every symbolic link on it followed; it need not exist."""
 
 
 class World(ABC):
@@ -126,14 +91,17 @@ class World(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Cancel what is still running on the loop and end it. Idempotent."""
+        """Cancel what is still running on the loop and end it; a task that refuses is left after
+        `GRACE` seconds, a future still open is cancelled. Idempotent; after it every method that
+        starts something raises RuntimeError."""
 
 
 class RealWorld(World):
     """This machine. The loop's thread and the pool start when they are first needed; nothing starts
     at creation.
 
-    The pool grows to `max_threads`; its threads are daemons, so user code that hangs cannot keep a
+    The pool grows to `max_threads`, not counting those that wait in `enter`, so that calls within
+    calls cannot block one another. Its threads are daemons: user code that hangs cannot keep a
     process alive.
     """
 
@@ -143,6 +111,8 @@ class RealWorld(World):
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
+        self._spawned: set[Future[Any]] = set()
+        self._closed = False
 
     def now(self) -> float:
         return time.monotonic()
@@ -157,15 +127,12 @@ class RealWorld(World):
         return os.urandom(nbytes)
 
     def call_at(self, when: float, function: Callable[..., Any], *args: Any) -> Timer:
-        loop = self._running_loop()
-        timer = _LoopTimer(loop)
-        loop.call_soon_threadsafe(timer.start, when - self.now() + loop.time(), function, args)
+        timer = _LoopTimer()
+        self._post(timer.start, when, function, args)
         return timer
 
     def spawn(self, coroutine: Coroutine[Any, Any, _T], name: str) -> Future[_T]:
-        import asyncio
-
-        return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        return self._spawn(coroutine, name, threading.Event())
 
     async def run(self, function: Callable[..., _T], *args: Any) -> _T:
         import asyncio
@@ -191,63 +158,148 @@ class RealWorld(World):
         if threading.current_thread() is self._loop_thread:
             coroutine.close()
             raise RuntimeError("enter() was called on the loop itself; await the coroutine instead")
-        future = self.spawn(coroutine, "enter")
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        ended = threading.Event()
+        future = self._spawn(coroutine, "enter", ended)
+        with self._pool.lent():
+            try:
+                return future.result()
+            except BaseException:
+                if (
+                    not future.done()
+                ):  # Ctrl-C here: end the coroutine first; a second one is faster
+                    future.cancel()
+                    ended.wait(GRACE)
+                raise
 
     def close(self) -> None:
         self._pool.close()
         with self._lock:
+            self._closed = True
             loop, thread = self._loop, self._loop_thread
-            self._loop = self._loop_thread = None
-        if loop is not None and thread is not None:
+            self._loop = None
+        if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
-            if thread is not threading.current_thread():
-                thread.join()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(2 * GRACE)
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, _T], name: str, ended: threading.Event
+    ) -> Future[_T]:
+        from concurrent.futures import Future
+
+        future: Future[_T] = Future()
+        self._spawned.add(future)
+        future.add_done_callback(self._spawned.discard)
+        try:
+            self._post(start_task, coroutine, name, future, ended)
+        except RuntimeError:
+            coroutine.close()
+            future.cancel()
+            raise
+        return future
+
+    def _post(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call `function(loop, *args)` on the loop, in the caller's context."""
         with self._lock:
+            if self._closed:
+                raise RuntimeError("the world is closed")
             if self._loop is None:
                 import asyncio
 
                 self._loop = asyncio.new_event_loop()
                 self._loop_thread = threading.Thread(
-                    target=_run_loop, args=(self._loop,), name="flk-loop", daemon=True
+                    target=_run_loop, args=(self._loop, self._spawned), name="flk-loop", daemon=True
                 )
                 self._loop_thread.start()
-            return self._loop
+            self._loop.call_soon_threadsafe(function, self._loop, *args)
 
 
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+def start_task(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, _T],
+    name: str,
+    future: Future[_T],
+    ended: threading.Event,
+) -> None:
+    """On the loop: start a task whose outcome `future` carries and whose cancellation it asks for.
+    `ended` is set when the task has ended, which a cancelled future does not tell."""
+    task = loop.create_task(coroutine, name=name)
+
+    def settle(_: asyncio.Task[_T]) -> None:
+        ended.set()
+        if task.cancelled():
+            future.cancel()
+        if not future.set_running_or_notify_cancel():
+            return
+        error = task.exception()
+        if error is None:
+            future.set_result(task.result())
+        else:
+            future.set_exception(error)
+
+    def cancel(_: Future[_T]) -> None:
+        if future.cancelled() and not task.done():
+            with suppress(RuntimeError):  # the loop has ended meanwhile, and the task with it
+                loop.call_soon_threadsafe(task.cancel)
+
+    task.add_done_callback(settle)
+    future.add_done_callback(cancel)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop, spawned: set[Future[Any]]) -> None:
     import asyncio
 
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
+        _until_stopped(loop, loop.run_forever)
         pending = asyncio.all_tasks(loop)
         for task in pending:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        if pending:
+            ending = loop.create_task(asyncio.wait(pending, timeout=GRACE))
+            _until_stopped(loop, lambda: loop.run_until_complete(ending))
+        for task in asyncio.all_tasks(loop):
+            loop.call_exception_handler(
+                {"message": f"{task.get_name()} goes on {GRACE} s after it was cancelled"}
+            )
+        for future in list(spawned):
+            future.cancel()
+        loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
 
 
-class _LoopTimer:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._handle: asyncio.TimerHandle | None = None
-        self._cancelled = False
+def _until_stopped(loop: asyncio.AbstractEventLoop, drive: Callable[[], Any]) -> None:
+    """asyncio lets these two out of the loop after it has given them to the task's owner."""
+    while True:
+        try:
+            drive()
+        except (SystemExit, KeyboardInterrupt):
+            continue
+        return
 
-    def start(self, when: float, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+
+class _LoopTimer:
+    _handle: asyncio.TimerHandle | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _cancelled = False
+
+    def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        when: float,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+    ) -> None:
+        self._loop = loop  # before the look at _cancelled, as cancel() may come at any time
         if not self._cancelled:
-            self._handle = self._loop.call_at(when, function, *args)
+            self._handle = loop.call_at(when - time.monotonic() + loop.time(), function, *args)
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._loop.call_soon_threadsafe(self._stop)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
         if self._handle is not None:
@@ -264,6 +316,7 @@ class _Pool:
         self._threads = 0
         self._calls: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
         self._wake = threading.Condition()
+        self._mine = threading.local()
         self._closed = False
 
     def submit(self, future: Future[Any], function: Callable[..., Any], *args: Any) -> None:
@@ -271,190 +324,67 @@ class _Pool:
             if self._closed:
                 raise RuntimeError("the world is closed")
             self._calls.append((future, function, args))
-            if self._idle >= len(self._calls):
-                self._wake.notify()
-            elif self._threads < self._limit:
-                self._threads += 1
-                threading.Thread(
-                    target=self._work, name=f"flk-pool-{self._threads}", daemon=True
-                ).start()
+            self._serve()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Where one of these threads waits for others, its place is free meanwhile."""
+        if not hasattr(self._mine, "pooled"):
+            yield
+            return
+        with self._wake:
+            self._limit += 1
+            self._serve()
+        try:
+            yield
+        finally:
+            with self._wake:
+                self._limit -= 1
 
     def close(self) -> None:
         with self._wake:
             self._closed = True
+            calls = list(self._calls)
+            self._calls.clear()
             self._wake.notify_all()
+        for future, _, _ in calls:
+            future.cancel()
+
+    def _serve(self) -> None:
+        if self._idle >= len(self._calls):
+            self._wake.notify()
+        elif self._threads < self._limit:
+            number = self._threads + 1
+            threading.Thread(target=self._work, name=f"flk-pool-{number}", daemon=True).start()
+            self._threads = number
 
     def _work(self) -> None:
+        self._mine.pooled = True
         while True:
             with self._wake:
                 self._idle += 1
-                while not self._calls and not self._closed:
+                while not self._calls and not self._closed and self._threads <= self._limit:
                     self._wake.wait()
                 self._idle -= 1
-                if not self._calls:
+                if not self._calls or self._threads > self._limit:
+                    self._threads -= 1
                     return
                 future, function, args = self._calls.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                value = function(*args)
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(value)
+            if future.set_running_or_notify_cancel():
+                try:
+                    value = function(*args)
+                except BaseException as error:
+                    future.set_exception(carried(error))
+                else:
+                    future.set_result(value)
+                    del value
             del future, function, args
 
 
-class RealFiles(Files):
-    """This machine's disk. A replaced file keeps its mode; what a killed process left half-written
-    in a folder is removed at the first `write` into it."""
-
-    def __init__(self) -> None:
-        self._swept: set[Path] = set()
-
-    def read(self, path: Path, start: int = 0, stop: int | None = None) -> memoryview:
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            end = size if stop is None else min(stop, size)
-            file.seek(start)
-            data = memoryview(bytearray(max(0, end - start)))
-            filled = 0
-            while filled < len(data):
-                count = file.readinto(data[filled:])
-                if not count:
-                    return data[:filled]
-                filled += count
-            return data
-
-    def write(self, path: Path, chunks: Iterable[Any], *, only_if_absent: bool = False) -> None:
-        _make_folder(path.parent)
-        if path.parent not in self._swept:
-            _sweep(path.parent)
-            self._swept.add(path.parent)
-        fd, part = _open_part(path.parent)
-        try:
-            with suppress(FileNotFoundError):
-                os.fchmod(fd, stat.S_IMODE(path.stat().st_mode))
-            for chunk in chunks:
-                _write_all(fd, chunk)
-            os.fsync(fd)
-            if only_if_absent:
-                os.link(part, path)
-            else:
-                os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-            os.close(fd)
-        _sync_folder(path.parent)
-
-    def append(self, path: Path, data: Any) -> None:
-        _make_folder(path.parent)
-        new = not path.exists()
-        with open(path, "ab", buffering=0) as file:
-            before = file.seek(0, os.SEEK_END)
-            try:
-                _write_all(file.fileno(), data)
-                os.fsync(file.fileno())
-            except BaseException:
-                os.ftruncate(file.fileno(), before)
-                raise
-        if new:
-            _sync_folder(path.parent)
-
-    def size(self, path: Path) -> int:
-        facts = path.stat()
-        if stat.S_ISDIR(facts.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        return facts.st_size
-
-    def list(self, folder: Path) -> list[Path]:
-        found: list[Path] = []
-        folders = [folder]
-        while folders:
-            try:
-                with os.scandir(folders.pop()) as entries:
-                    for entry in entries:
-                        if entry.name.startswith(_PART):
-                            continue
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(Path(entry.path))
-                        elif entry.is_file(follow_symlinks=False):
-                            found.append(Path(entry.path))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-        return sorted(found)
-
-    def remove(self, path: Path) -> None:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()
-
-    def resolve(self, path: Path) -> Path:
-        return path.resolve()
-
-
-_PART = ".~"
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(
-            errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)
-        ) from None  # FileExistsError would speak of the file to be written
-    _sync_folder(folder.parent)
-
-
-def _open_part(folder: Path) -> tuple[int, Path]:
-    """A new file, locked for as long as it is open, so that `_sweep` of other processes sees that
-    its writer lives."""
-    while True:
-        part = folder / f"{_PART}{os.urandom(8).hex()}"
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        if not _lock(fd, wait=True) or os.fstat(fd).st_nlink:
-            return fd, part
-        os.close(fd)  # swept between open and lock
-
-
-def _sweep(folder: Path) -> None:
-    with os.scandir(folder) as entries:
-        parts = [Path(e.path) for e in entries if e.name.startswith(_PART)]
-    for part in parts:
-        with suppress(FileNotFoundError):
-            fd = os.open(part, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                if _lock(fd, wait=False):
-                    part.unlink()
-            finally:
-                os.close(fd)
-
-
-def _lock(fd: int, *, wait: bool) -> bool:
-    """Whether the file is ours now; False too where the file system knows no locks."""
-    import fcntl
-
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _write_all(fd: int, data: Any) -> None:
-    view = memoryview(data).cast("B")
-    while view:
-        view = view[os.write(fd, view[: 1 << 30]) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no such thing
-            raise
-    finally:
-        os.close(fd)
+def carried(error: BaseException) -> BaseException:
+    """What a future can carry: for asyncio, not StopIteration."""
+    if not isinstance(error, StopIteration):
+        return error
+    other = RuntimeError(f"the function raised {error!r}")
+    other.__cause__ = error
+    return other

@@ -1,6 +1,7 @@
 """For authors of plugins: the conformance suite of each role, fakes, and a simulated world.
 
-A suite is a class with `test_...` methods and a few methods to override; subclass it in a pytest file:
+A suite is a class with `test_...` methods and a few methods to override; subclass it in a pytest
+file:
 
     from flk.testing.store import StoreSuite
 
@@ -14,8 +15,12 @@ Its tests use no pytest fixtures, so that `failing` can run a suite without pyte
 from __future__ import annotations
 
 import inspect
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["failing"]
+if TYPE_CHECKING:
+    from flk.testing.world import SimWorld as SimWorld
+
+__all__ = ["SimWorld", "failing"]
 
 
 def failing(suite: type) -> dict[str, BaseException]:
@@ -43,3 +48,11 @@ def failing(suite: type) -> dict[str, BaseException]:
             if teardown:
                 teardown()
     return failed
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SimWorld":  # it needs asyncio, which a suite may not
+        from flk.testing.world import SimWorld
+
+        return SimWorld
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
