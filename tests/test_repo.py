@@ -204,7 +204,8 @@ def test_the_demo_installs_what_the_extra_sim_names() -> None:
 
 
 def test_continuous_integration_runs_what_the_readme_tells_a_newcomer() -> None:
-    readme = (repo.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (repo.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    readme = [line.removeprefix("$ ") for line in lines]
     script = (repo.ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert TEST_COMMAND in readme
     assert DEMO_COMMAND in readme
