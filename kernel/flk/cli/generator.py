@@ -31,15 +31,22 @@ def write_plugin(role: str, name: str, into: Path) -> Path:
         )
     distribution = f"{ROLES[role].prefix}-{name}".replace("_", "-")
     module = distribution.replace("-", "_")
-    folder = into / distribution
+    camel = "".join(part.capitalize() for part in re.split("[-_]", name))
+    target = "command" if role == "command" else f"{camel}{role.capitalize()}"
     words = {
         "flk-role-acme": distribution,
         "flk_role_acme": module,
         "flk.roles.v1": ROLES[role].group,
+        "TARGET": target,
+        "CONTRACT": ROLES[role].contract.replace(":", "."),
         "ROLE": role,
-        "Acme": "".join(part.capitalize() for part in re.split("[-_]", name)),
+        "Acme": camel,
         "acme": name,
     }
+    words["USAGE"] = _filled(f"{role}/usage.md", words).strip()
+    # types are found by the package they live in: here, the plugin itself
+    words["ENTRY"] = module if role in ("arrays", "serializer") else name
+    folder = into / distribution
     files = {
         folder / "pyproject.toml": "common/pyproject.toml",
         folder / "README.md": "common/README.md",
@@ -50,9 +57,9 @@ def write_plugin(role: str, name: str, into: Path) -> Path:
     }
     try:
         folder.mkdir(parents=True)
-        for target, template in files.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_filled(_TEMPLATES / template, words), encoding="utf-8")
+        for path, template in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_filled(template, words), encoding="utf-8")
     except FileExistsError as error:
         raise UsageError(
             f"{folder} exists already", cure="Choose another name or --into"
@@ -62,6 +69,6 @@ def write_plugin(role: str, name: str, into: Path) -> Path:
     return folder
 
 
-def _filled(template: Path, words: dict[str, str]) -> str:
-    text = template.read_text(encoding="utf-8")
+def _filled(template: str, words: dict[str, str]) -> str:
+    text = (_TEMPLATES / template).read_text(encoding="utf-8")
     return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
