@@ -88,13 +88,14 @@ class NumpyArrays(Arrays):
 
     def absorb(self, acc: Any, x: Any, alpha: float) -> tuple[Any, float]:
         total = 0.0
-        for a, b in ((acc, x),) if x.size <= _BLOCK else _pairs(acc, x):
-            total += _squares(b)
-            if not isfinite(total):
-                break  # nobody wants the sum
-            if alpha != 1:
-                np.multiply(b, alpha, b)
-            np.add(a, b, b)
+        with np.errstate(over="ignore"):  # the caller judges by the norm
+            for a, b in ((acc, x),) if x.size <= _BLOCK else _pairs(acc, x):
+                total += _squares(b)
+                if not isfinite(total):
+                    break  # nobody wants the sum
+                if alpha != 1:
+                    np.multiply(b, alpha, b)
+                np.add(a, b, b)
         return x, total
 
     def can_absorb(self, acc: Any, x: Any) -> bool:
