@@ -8,12 +8,15 @@ import math
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
+from flk.errors import DecodeError
 from flk.spi.arrays import Arrays
+from flk.spi.serializer import BufferSink, BufferSource, Serializer
 
-__all__ = ["FakeArray", "FakeArrays", "fake_arrays"]
+__all__ = ["FakeArray", "FakeArrays", "FakeSerializer", "fake_arrays"]
 
 _CODES = {"float16": "e", "float32": "f", "float64": "d", "int32": "i", "int64": "q", "bool": "?"}
 _SUMS = {"float16": "float32", "float32": "float32"}
@@ -120,6 +123,24 @@ class FakeArrays(Arrays):
     def add_modulo(self, x: Any, y: Any, bits: int) -> Any:
         sums = [(a + b) % (1 << bits) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
         return FakeArray(sums, x.dtype, x.shape)
+
+
+class FakeSerializer(Serializer):
+    """How a FakeArray travels."""
+
+    types = MappingProxyType({FakeArray: "fake.Array/1"})
+
+    def encode(self, obj: Any, sink: BufferSink) -> Any:
+        return [obj.dtype, list(obj.shape), sink.add(obj.data)]
+
+    def decode(self, name: str, meta: Any, source: BufferSource) -> Any:
+        dtype, shape, number = meta
+        data = source.get(number)
+        if len(data) != math.prod(shape) * struct.calcsize(_CODES[dtype]):
+            raise DecodeError("a fake array and its memory differ in size")
+        array = FakeArray.__new__(FakeArray)
+        array.dtype, array.data, array.shape = dtype, data, tuple(shape)
+        return array
 
 
 @contextmanager

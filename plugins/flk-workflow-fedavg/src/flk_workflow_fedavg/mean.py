@@ -172,7 +172,7 @@ class Mean(Aggregator):
     def _refusal(
         self, norm2: float, numbers: Sequence[int], leaves: Sequence[Any]
     ) -> ContributionRefused:
-        for number in numbers:
+        for number in () if math.isfinite(norm2) else numbers:
             if not self._arrays[number].finite(leaves[number]):
                 path = self._structure.paths()[number]
                 return _refused("not_finite", f"{path} has elements that are NaN or infinite")

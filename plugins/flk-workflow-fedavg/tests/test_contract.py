@@ -1,0 +1,50 @@
+from typing import Any
+
+import pytest
+from flk.spi.aggregator import Aggregator
+from flk.testing.aggregator import AggregatorSuite
+from flk_workflow_fedavg import Mean
+
+
+class TestMean(AggregatorSuite):
+    def make(self) -> Aggregator:
+        return Mean()
+
+
+class TestMeanOfNumpy(TestMean):
+    def setup_method(self) -> None:
+        pytest.importorskip("flk_serializer_numpy")
+        super().setup_method()
+
+    def array(self, values: Any, dtype: str = "float32") -> Any:
+        import numpy as np
+
+        return np.array(values, dtype)
+
+    def codecs(self) -> Any:
+        from flk.wire import Codecs
+
+        codecs = Codecs()
+        codecs.add("numpy")
+        return codecs
+
+
+class TestMeanOfTorch(TestMean):
+    def setup_method(self) -> None:
+        pytest.importorskip("flk_serializer_torch")
+        super().setup_method()
+
+    def array(self, values: Any, dtype: str = "float32") -> Any:
+        import torch
+
+        return torch.tensor(values, dtype=getattr(torch, dtype))
+
+    def dtype(self, array: Any) -> str:
+        return str(array.dtype).removeprefix("torch.")
+
+    def codecs(self) -> Any:
+        from flk.wire import Codecs
+
+        codecs = Codecs()
+        codecs.add("torch")
+        return codecs
