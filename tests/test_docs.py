@@ -1,7 +1,7 @@
 """Every code block of every page is executed or parsed, so that no page can drift from the code.
 
     python                 executed; the blocks of one page share a namespace, as in one script
-    python, toml, json     whose first line is `# some/file.py`: written there; a command of the
+    python, toml           whose first line is `# some/file.py`: written there; a command of the
                            page has to use it
     console, bash          commands of the page, run with bash where they stand; in console blocks
                            the lines that start with `$ `
@@ -9,8 +9,9 @@
     text                   left alone
 
 Pages run apart from each other, in an empty folder with a copy of examples/: commands are written
-as typed at the root of the repository. A block of commands that cannot be run here has
-`<!-- not run: reason -->` on the line above it.
+as typed at the root of the repository. What a page needs but need not show stands in a block inside
+an HTML comment. A block of commands that cannot be run here has `<!-- not run: reason -->` on the
+line above it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ FENCE = re.compile(
     r"```(?P<language>[\w{][^\n]*)?\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-FILE = re.compile(r"# (?P<path>[\w./-]+\.(?:py|toml|json))\n")
+FILE = re.compile(r"# (?P<path>[\w./-]+\.(?:py|toml))\n")
 
 NEEDS_A_MACHINE = re.compile(r"\b(pip install|tox|git (clone|push|tag)|twine|python -m build)\b")
 """What a command has to contain to be excused: it installs, publishes, or runs all the tests."""
@@ -76,7 +77,7 @@ class Block:
     def file(self) -> str:
         """The file that the block is, if it is one."""
         match = FILE.match(self.text)
-        return match["path"] if match and self.language in ("python", "toml", "json") else ""
+        return match["path"] if match and self.language in ("python", "toml") else ""
 
     @property
     def commands(self) -> str:
