@@ -8,7 +8,8 @@ A generation is one blob, `<prefix>/<version, 16 digits>`:
     SHA-256 of all of the above
 
 All numbers are little-endian. Every format, also a future one, begins with the magic and its number
-and ends with the digest of the rest, so that damage and age can be told apart.
+and ends with the digest of the rest, so that damage and age can be told apart. The digest finds
+damage, not tampering.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from __future__ import annotations
 import hashlib
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from flk.errors import CheckpointError
+from flk.errors import CheckpointError, PluginNotFound
 from flk.spi.store import Store, check_key
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ class CheckpointManager:
         all are damaged or the newest has a format of a later flk, StorageError if the store cannot
         be read, DecodeError if this process cannot decode an intact one.
         """
-        from flk.wire import decode, unpack
+        from flk.wire import decode, type_names, unpack
 
         faults: list[str] = []
         for version in reversed(self.versions()):
@@ -109,8 +111,10 @@ class CheckpointManager:
                 continue
             for passed in faults:
                 self._report(f"{passed}; going on from version {version}")
-            skeleton, buffers = unpack(blob[_HEADER.size : -_DIGEST], _limits())
-            return version, decode(skeleton, buffers, self._codecs, _limits())
+            limits = _limits()
+            skeleton, buffers = unpack(blob[_HEADER.size : -_DIGEST], limits)
+            self._admit(type_names(skeleton, limits))
+            return version, decode(skeleton, buffers, self._codecs, limits)
         if faults:
             raise CheckpointError(
                 f"no checkpoint is intact: {', '.join(faults)}",
@@ -122,6 +126,13 @@ class CheckpointManager:
         """What is there, oldest first, intact or not."""
         names = (key[len(self._prefix) + 1 :] for key in self._store.list(self._prefix + "/"))
         return sorted(int(n) for n in names if len(n) == _DIGITS and n.isdecimal())
+
+    def _admit(self, names: Iterable[str]) -> None:
+        """A new process knows no serializer yet: load the installed ones that wrote this."""
+        unknown = set(names).difference(self._codecs.types())
+        for package in sorted({name.partition(".")[0] for name in unknown}):
+            with suppress(PluginNotFound):  # a class of the user's; decode says what is missing
+                self._codecs.add(package)
 
     def _key(self, version: int) -> str:
         return self._key_of(self._prefix, version)
