@@ -1,0 +1,145 @@
+"""Federated averaging (McMahan et al. 2017, Algorithm 1), with sampling and a server optimiser
+(Reddi et al. 2021).
+
+The sites' half is the user's own code: one exported function `train(model)`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import flk
+from flk.calls import Guard, Reduction
+from flk.calls.trees import arrays_of, flatten, unflatten
+from flk.errors import UsageError
+from flk.model import FLModel, ParamsType
+from flk.spi.aggregator import Aggregator
+from flk.spi.workflow import Workflow
+
+__all__ = ["FedAvg"]
+
+_log = logging.getLogger("flk")
+ServerOptimizer = Callable[[Any, Any, dict[str, Any]], Any]
+
+
+class FedAvg(Workflow):
+    """`flk.workflow.fedavg(initial, rounds=10)`.
+
+    Each round sends `FLModel(params, current_round, total_rounds)` to `train(model)` of the sampled
+    sites and expects back an FLModel (`meta["weight"]` its number of samples, `metrics` if any),
+    `(params, samples)` or params alone. Results are added as they arrive and freed; one that the
+    guard refuses is left out, named in the log, and the round goes on with the others. The result
+    of the run is the final FLModel.
+
+    initial: parameters to start from: nested dicts, lists or tuples of arrays; or a function that
+    returns them. rounds: how many. sample: how many sites a round asks, as a count or a share of
+    those present; drawn from the run's seed. min_results, grace, timeout: see CallOption.
+    aggregator: name or class of an aggregator. server_optimizer: `f(params, average, state) -> new
+    params`; `state` is a dict of its own that survives crashes.
+        By default the average is the new model.
+    evaluate: `f(params) -> metrics` at the server after each round; logged.
+    max_norm, staleness: see Guard.
+    """
+
+    calls: ClassVar[tuple[str, ...]] = ("train",)
+
+    def __init__(
+        self,
+        initial: Any,
+        rounds: int = 5,
+        *,
+        sample: int | float = 1.0,
+        min_results: int | float | None = None,
+        grace: float | None = None,
+        timeout: float | None = None,
+        aggregator: str | type[Aggregator] = "mean",
+        server_optimizer: ServerOptimizer | None = None,
+        evaluate: Callable[[Any], Mapping[str, float]] | None = None,
+        max_norm: float = 1e18,
+        staleness: int = 0,
+    ) -> None:
+        if isinstance(sample, bool) or sample <= 0 or (isinstance(sample, float) and sample > 1):
+            raise UsageError(f"sample={sample!r} is neither a count nor a share of the sites")
+        self.initial = initial
+        self.rounds = rounds
+        self.sample = sample
+        self.options = {"min_results": min_results, "grace": grace, "timeout": timeout}
+        self.aggregator = aggregator
+        self.server_optimizer = server_optimizer
+        self.evaluate = evaluate
+        self.max_norm = max_norm
+        self.staleness = staleness
+
+    def server(self) -> Any:
+        return _Server(self)
+
+
+class _Server:
+    def __init__(self, plan: FedAvg) -> None:
+        self._plan = plan
+
+    @flk.algo
+    def fed_avg(self, rounds: int | None = None) -> FLModel:
+        plan = self._plan
+        total = plan.rounds if rounds is None else rounds
+        initial = plan.initial() if callable(plan.initial) else plan.initial
+        durable = flk.rounds(total, state={"params": initial, "optimizer": {}, "metrics": {}})
+        for r in durable:
+            average = self._round(
+                FLModel(r.state["params"], current_round=r.number, total_rounds=total)
+            )
+            metrics = dict(average.metrics)
+            r.state["params"] = self._step(r.state, average)
+            if plan.evaluate is not None:
+                metrics.update(plan.evaluate(r.state["params"]))
+            r.state["metrics"] = {name: float(value) for name, value in metrics.items()}
+            flk.log(r.state["metrics"])
+        state = durable.state
+        return FLModel(state["params"], metrics=state["metrics"], total_rounds=total)
+
+    def _round(self, model: FLModel) -> FLModel:
+        plan = self._plan
+        guard = Guard(
+            model.params,
+            max_norm=plan.max_norm,
+            round=model.current_round,
+            staleness=plan.staleness,
+        )
+        reduction = Reduction(plan.aggregator, model.params, guard)
+        results = self._sampled()(callback=reduction.add, **plan.options).train(model)
+        for site, error in results.failures.items():
+            _log.warning("round %s goes on without %s: %s", model.current_round, site, error)
+        average = reduction.finish()
+        return average if isinstance(average, FLModel) else FLModel(average)
+
+    def _sampled(self) -> Any:
+        present, sample = flk.clients.names, self._plan.sample
+        count = max(1, round(sample * len(present))) if isinstance(sample, float) else sample
+        if count >= len(present):
+            return flk.clients
+        drawn = set(flk.rng().sample(present, count))
+        return flk.clients[[name for name in present if name in drawn]]
+
+    def _step(self, state: dict[str, Any], average: FLModel) -> Any:
+        params = average.params
+        if average.params_type is ParamsType.DIFF:
+            params = _sum(state["params"], params)
+        if self._plan.server_optimizer is None:
+            return params
+        return self._plan.server_optimizer(state["params"], params, state["optimizer"])
+
+
+def _sum(left: Any, right: Any) -> Any:
+    """left + right, leaf by leaf, in the dtypes of `left`."""
+    leaves, structure = flatten(left)
+    sums = []
+    for x, y in zip(leaves, structure.leaves(right), strict=True):
+        arrays = arrays_of(type(x))
+        assert arrays is not None
+        total = arrays.accumulator(x)
+        arrays.axpy(total, x, 1.0)
+        arrays.axpy(total, y, 1.0)
+        sums.append(arrays.cast(total, arrays.dtype(x)))
+    return unflatten(sums, structure)
