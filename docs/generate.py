@@ -1,5 +1,5 @@
-"""Writes docs/reference/ from the code: plugins, contracts, hooks, errors, limits and the
-command line.
+"""Writes docs/reference/ from the code: names for users, plugins, contracts, hooks, errors, limits
+and the command line.
 
 Nothing in that folder is kept in version control, and nothing in it is written by hand.
 Sphinx calls `write` before each build.
@@ -14,9 +14,10 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
+import flk
 from flk import errors, hooks
 from flk.spi import ROLES, Role
 
@@ -28,7 +29,7 @@ __all__ = ["write"]
 def write(folder: Path) -> None:
     """Write the pages; those that have not changed keep their time."""
     folder.mkdir(exist_ok=True)
-    for make in (plugins, contracts, hook_pages, error_page, limits, cli):
+    for make in (api, plugins, contracts, hook_pages, error_page, limits, cli):
         name, lines = make()
         text = "\n".join(lines) + "\n"
         path = folder / f"{name}.md"
@@ -52,6 +53,24 @@ def plugins() -> tuple[str, list[str]]:
             role = next(r.word for r in ROLES.values() if r.group == group)
             rows.append(f"| {role} | `{name}` | {plugin.name} | {plugin.project['description']} |")
     return "plugins", [*lines, *sorted(rows)]
+
+
+def api() -> tuple[str, list[str]]:
+    from flk.calls import here
+
+    lines = ["# Names for users", "", prose(flk.__doc__), "", "## flk"]
+    for name in flk.__all__:
+        if name in here.__all__:
+            function = getattr(here, name)
+            told = str(inspect.signature(function).return_annotation)
+            lines += ["", f"### `flk.{name}`", "", f"`{name}: {told}`", "", prose(function.__doc__)]
+        elif isinstance(getattr(flk, name), type | FunctionType):
+            lines += described(flk, name)
+    for module in (flk.calls, flk.job):
+        lines += ["", f"## {module.__name__}", "", prose(module.__doc__)]
+        for name in sorted(set(module.__all__) - set(flk.__all__)):
+            lines += described(module, name)
+    return "api", lines
 
 
 def contracts() -> tuple[str, list[str]]:
@@ -79,40 +98,45 @@ def contract_of(role: Role) -> Iterator[str]:
 
 
 def described(module: ModuleType, name: str) -> Iterator[str]:
-    """One public class or function of a module, with what it defines itself."""
+    """One public class or function of a module; a class with what it defines itself."""
     obj = getattr(module, name)
     yield ""
-    if not inspect.isclass(obj):
-        if callable(obj):
-            yield f"### `{module.__name__}.{name}{signature(obj)}`"
-            yield ""
-            yield prose(obj.__doc__)
-        else:
-            yield f"### `{module.__name__}.{name}`"
-        return
     yield f"### `{module.__name__}.{name}`"
     yield ""
-    yield prose(obj.__doc__)
-    for field, annotation, text in fields(obj):
+    constructed = inspect.isclass(obj) and "__init__" in vars(obj)
+    if inspect.isfunction(obj) or constructed:
+        yield f"`{name}{signature(obj)}`"
         yield ""
-        yield f"`{field}: {annotation}`"
-        yield f": {indented(prose(text) or 'As its name says.')}"
+    yield prose(obj.__doc__)
+    if not inspect.isclass(obj):
+        return
+    for field, annotation, text in fields(obj):
+        if text or not constructed:
+            yield from term(f"{field}: {annotation}", text)
     for attribute, value in vars(obj).items():
+        member = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
         if attribute.startswith("_"):
             continue
-        member = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
-        member = member.fget if isinstance(member, property) else member
-        if inspect.isfunction(member):
-            yield ""
-            yield f"`{attribute}{signature(member)}`"
-            yield f": {indented(prose(member.__doc__) or 'As its name says.')}"
+        if isinstance(member, property):
+            returned = str(inspect.signature(member.fget).return_annotation)
+            yield from term(f"{attribute}: {returned}", member.__doc__)
+        elif inspect.isfunction(member):
+            yield from term(f"{attribute}{signature(member)}", member.__doc__)
+
+
+def term(code: str, docstring: str | None) -> Iterator[str]:
+    """One entry of a definition list, or a line of code where there is nothing to say."""
+    yield ""
+    yield f"`{code}`"
+    if docstring:
+        yield f": {indented(prose(docstring))}"
 
 
 def fields(cls: type) -> Iterator[tuple[str, str, str]]:
     """(name, annotation, text under it) of the attributes that a class declares."""
     body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
     for node, after in zip(body, [*body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign):
+        if isinstance(node, ast.AnnAssign) and not ast.unparse(node.target).startswith("_"):
             text = ""
             if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 text = str(after.value.value)
@@ -126,8 +150,7 @@ def hook_pages() -> tuple[str, list[str]]:
         lines += ["", f"## {topic}", "", prose(module.__doc__)]
         for name in module.__all__:
             function = getattr(module, name)
-            lines += ["", f"`{name}{signature(function)}`"]
-            lines += [f": {indented(prose(function.__doc__))}"]
+            lines += term(f"{name}{signature(function)}", function.__doc__)
     return "hooks", lines
 
 
@@ -209,8 +232,11 @@ def cli() -> tuple[str, list[str]]:
 
 
 def prose(docstring: str | None) -> str:
-    """A docstring as Markdown: its indented examples become code blocks."""
-    return re.sub(r"(?<=\n\n)(?: {4}.*\n?|\n+(?= {4}))+", fenced, inspect.cleandoc(docstring or ""))
+    """A docstring as Markdown: lines that explain a parameter become a list, indented examples
+    code blocks."""
+    text = inspect.cleandoc(docstring or "")
+    text = re.sub(r"(?m)^([a-z_]+(?:, [a-z_]+)*): (?=\S)", r"* `\1`: ", text)
+    return re.sub(r"(?<=\n\n)(?: {4}.*\n?|\n+(?= {4}))+", fenced, text)
 
 
 def fenced(example: re.Match[str]) -> str:
