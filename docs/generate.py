@@ -103,7 +103,8 @@ def described(module: ModuleType, name: str) -> Iterator[str]:
     yield ""
     yield f"### `{module.__name__}.{name}`"
     yield ""
-    constructed = inspect.isclass(obj) and "__init__" in vars(obj)
+    protocol = getattr(obj, "_is_protocol", False)
+    constructed = inspect.isclass(obj) and "__init__" in vars(obj) and not protocol
     if inspect.isfunction(obj) or constructed:
         yield f"`{name}{signature(obj)}`"
         yield ""
