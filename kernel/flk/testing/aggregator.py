@@ -20,7 +20,7 @@ __all__ = ["AggregatorSuite"]
 CAPABILITIES = frozenset({"streaming", "mergeable", "needs_all", "staged", "checks"})
 ROWS = ([1.0, -2.0, 0.5], [3.0, 4.0, -1.5], [5.0, 0.25, 2.0], [-7.0, 1.0, 8.0])
 WEIGHTS = (1.0, 3.0, 600.0, 0.5)
-LARGE = 20_000
+LARGE = 16_500
 """Elements of an array that is worth summing in place."""
 MAX_NORM = 1e18
 
