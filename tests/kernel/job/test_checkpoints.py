@@ -22,6 +22,8 @@ from flk.world import RealWorld
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+FileStore = pytest.importorskip("flk_store_file").FileStore
+
 
 @dataclass
 class Point:
