@@ -17,6 +17,7 @@ from tests import repo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+DEMO = repo.ROOT / "examples" / "hello_fedavg" / "demo.py"
 PLUGINS = ["flk-env-sim", "flk-serializer-numpy", "flk-workflow-fedavg"]
 
 APP = """
@@ -79,19 +80,24 @@ def environment(wheels, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", folder, cwd=folder)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
-    ours = {plugin.name: plugin.project for plugin in [repo.kernel(), *repo.plugins()]}
-    chosen = ["flk", *PLUGINS]
-    others = {
+    install(programs, wheels, ["flk", *PLUGINS])
+    return programs
+
+
+def install(programs: Path, wheels: Path, names: list[str], *others: str) -> None:
+    """Install distributions of this repository from their wheels and nowhere else, after what they
+    depend on."""
+    projects = {d.name: d.project for d in [repo.kernel(), *repo.plugins()]}
+    depended = {
         requirement
-        for name in chosen
-        for requirement in ours[name]["dependencies"]
+        for name in names
+        for requirement in projects[name.partition("[")[0]]["dependencies"]
         if not requirement.startswith("flk")
     }
     pip = [programs / "pip", "install", "--quiet"]
-    run(*pip, *sorted(others), cwd=folder)
-    run(*pip, "--no-index", "--find-links", wheels, *chosen, cwd=folder)
-    run(programs / "pip", "check", cwd=folder)
-    return programs
+    run(*pip, *sorted(depended), *others, cwd=programs)
+    run(*pip, "--no-index", "--find-links", wheels, *names, cwd=programs)
+    run(programs / "pip", "check", cwd=programs)
 
 
 def test_every_distribution_builds(wheels) -> None:
@@ -131,3 +137,12 @@ def test_the_command_line_runs_it_too(environment, tmp_path) -> None:
     (tmp_path / "app.py").write_text(APP, encoding="utf-8")
     output = run(environment / "flk", "run", "app.py", "--sites", "3", "--json", cwd=tmp_path)
     assert json.loads(output)["status"] == "completed"
+
+
+@pytest.mark.skipif(not DEMO.exists(), reason="there is no demo yet")
+def test_the_demo_needs_the_extra_sim_and_its_data_set(wheels, environment, tmp_path) -> None:
+    extra = repo.kernel().project["optional-dependencies"]["sim"]
+    plugins = [requirement.partition(">=")[0] for requirement in extra]
+    install(environment, wheels, ["flk[sim]", *plugins], "scikit-learn")
+    shutil.copytree(DEMO.parent, tmp_path / "demo")
+    run(environment / "python", DEMO.name, cwd=tmp_path / "demo")
