@@ -32,7 +32,8 @@ class Guard:
     """Admits contributions to one aggregation, or refuses them with ContributionRefused.
 
     reference: a tree, or an FLModel around one, with the keys, shapes and dtypes that are expected;
-        without it the first contribution that is admitted sets them.
+        without it the first contribution that is admitted sets them. TypeError or ValueError if it
+        is none.
     finite: whether NaN and infinity are refused; `max_norm` (L2, over all leaves) only holds if so.
     max_weight: a weight is a number above 0 and at most this.
     round, staleness: an FLModel that names a round must name one of `round - staleness .. round`.
@@ -77,7 +78,7 @@ class Guard:
                     self._check_round(value)
             if type(weight) is not float or not 0.0 < weight <= self.max_weight:
                 weight = self._weight(weight)
-            schema = _Schema(tree) if self._schema is None else self._schema
+            schema = self._declared(tree) if self._schema is None else self._schema
             leaves = schema.check(tree)
             if norms and self.max_norm != math.inf:
                 schema.check_norms(leaves, self.max_norm)
@@ -89,6 +90,14 @@ class Guard:
         """The contribution that was checked has been added."""
         self._seen.add(site)
         self._schema = schema
+
+    def _declared(self, tree: Any) -> _Schema:
+        try:
+            return _Schema(tree)
+        except TypeError as error:
+            raise _refused("type", str(error)) from None
+        except ValueError as error:
+            raise _refused("keys", str(error)) from None
 
     def _weight(self, weight: Any) -> float:
         number = math.nan
@@ -122,13 +131,8 @@ class _Schema:
     __slots__ = ("_leaves", "_structure")
 
     def __init__(self, tree: Any) -> None:
-        """Raises ContributionRefused for what is not a tree."""
-        try:
-            leaves, self._structure = flatten(tree)
-        except TypeError as error:
-            raise _refused("type", str(error)) from None
-        except ValueError as error:
-            raise _refused("keys", str(error)) from None
+        """Raises TypeError or ValueError for what is not a tree."""
+        leaves, self._structure = flatten(tree)
         self._leaves = [_expected(leaf) for leaf in leaves]
 
     def check(self, tree: Any) -> Sequence[Any]:
