@@ -110,17 +110,20 @@ class Courier:
     def close(self, timeout: float) -> bool:
         """Take nothing more, wait for what is queued and end the thread; what is not received after
         `timeout` seconds is abandoned. Tells whether everything was received. Idempotent."""
+        end = self._world.now() + timeout
         with self._lock:
             self._closed = True
             join = self._join
-            self._rouse()
             if join is None or self.dropped:
                 return not self.dropped
-        ended = join(timeout)
+        arrived = self.flush(timeout)
         with self._lock:
-            if not ended:
+            if not arrived:
                 self._drop()
-        return ended and not self.dropped
+                return False
+            self._rouse()
+        join(max(0.0, end - self._world.now()))
+        return True
 
     # the courier's thread -------------------------------------------------------------------------
 

@@ -214,6 +214,15 @@ def test_close_gives_up_in_time_and_abandons_the_rest(courier_to, gate):
     assert courier.lost == 1
 
 
+def test_close_does_not_wait_for_a_receiver_that_was_dropped_meanwhile(courier_to, gate):
+    courier = courier_to(gate, patience=0.05)
+    courier.put("stuck")
+    closing = threading.Thread(target=courier.close, args=[60], daemon=True)
+    closing.start()
+    closing.join(SOON)
+    assert not closing.is_alive()
+
+
 def test_closing_twice_is_closing_and_nothing_arrives_afterwards(courier_to):
     seen = []
     courier = courier_to(seen.extend)
