@@ -10,7 +10,7 @@ from flk.testing.observer import ObserverSuite
 from flk_observer_progress import ProgressObserver
 
 
-class Quiet(ObserverSuite):
+class Quiet:
     """With standard error and FLK_PROGRESS of its own."""
 
     mode: str
@@ -35,17 +35,17 @@ class Quiet(ObserverSuite):
         return self._made[-1]
 
 
-class TestLive(Quiet):
+class TestLive(Quiet, ObserverSuite):
     mode = "always"
 
 
-class TestPlain(Quiet):
+class TestPlain(Quiet, ObserverSuite):
     mode = "plain"
 
 
-class TestNever(Quiet):
+class TestNever(Quiet, ObserverSuite):
     mode = "never"
 
 
-class TestAutoWithoutTerminal(Quiet):
+class TestAutoWithoutTerminal(Quiet, ObserverSuite):
     mode = "auto"

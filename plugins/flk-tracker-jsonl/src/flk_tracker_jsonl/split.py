@@ -41,7 +41,7 @@ def split(name: str, by_site: Mapping[str, Mapping[str, Any]], order: Sequence[s
         for label, n in counts.items():
             totals[str(label)] = totals.get(str(label), 0.0) + n
     labels = sorted(totals, key=natural)
-    notes = ["Darker: a larger share of the site's own samples."]
+    notes = ["Stronger colour: a larger share of the site's own samples."]
     if len(labels) > _MAX_LABELS:
         largest = set(sorted(labels, key=lambda one: -totals[one])[: _MAX_LABELS - 1])
         notes.append(
@@ -139,7 +139,7 @@ def _cells(
             f"<title>{escape(tip)}</title></rect>"
         )
         if n:
-            strong = "n strong" if depth > 0.55 else "n"
+            strong = "n strong" if depth > 0.68 else "n"
             at = f'x="{x + _CELL / 2:g}" y="{middle:g}"'
             parts.append(f'<text {at} dy=".34em" class="{strong}">{_brief(n)}</text>')
     return "".join(parts)
