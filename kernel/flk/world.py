@@ -223,6 +223,10 @@ def start_task(
 ) -> None:
     """On the loop: start a task whose outcome `future` carries and whose cancellation it asks for.
     `ended` is set when the task has ended, which a cancelled future does not tell."""
+    if future.cancelled():
+        coroutine.close()
+        ended.set()
+        return
     task = loop.create_task(coroutine, name=name)
 
     def settle(_: asyncio.Task[_T]) -> None:

@@ -120,8 +120,6 @@ class SimWorld(World):
         def call() -> None:
             try:
                 function()
-            except SystemExit:
-                pass
             except BaseException as error:
                 if not self._closed:  # else this is how it was ended
                     facts = type(error), error, error.__traceback__, threading.current_thread()
