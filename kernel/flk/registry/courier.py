@@ -92,10 +92,8 @@ class Courier:
 
         arrived = asyncio.Event()
         with self._lock:
-            if self.dropped:
-                return False
             if self._done >= self._taken:
-                return True
+                return not self.dropped
             self._waiting.append((self._taken, arrived))
 
         async def arrival() -> None:
@@ -120,6 +118,7 @@ class Courier:
         with self._lock:
             if not arrived:
                 self._drop()
+                self._reach(self._taken)
                 return False
             self._rouse()
         join(max(0.0, end - self._world.now()))
@@ -160,14 +159,14 @@ class Courier:
             if self.dropped:  # too late: it was abandoned and told so
                 return
             self._current = ()
-            self._done += len(items)
-            self._fire(self._done)
             if failure is not None:
                 self.failures += 1
                 if self.failures >= FAILURES:
                     self._drop()
         if failure is not None:
             self._failed(items, failure, self.dropped)
+        with self._lock:
+            self._reach(self._taken if self.dropped else self._done + len(items))
 
     def _watch(self) -> None:
         """On the loop: has the call under way taken too long?"""
@@ -182,6 +181,8 @@ class Courier:
             items = self._current
             self._drop()
         self._failed(items, Overdue(f"did not return within {self._patience:g} seconds"), True)
+        with self._lock:
+            self._reach(self._taken)
 
     # under the lock -------------------------------------------------------------------------------
 
@@ -194,9 +195,9 @@ class Courier:
         self.dropped = True
         self.lost += len(self._queue)
         self._queue.clear()
-        self._fire(self._taken)
 
-    def _fire(self, done: int) -> None:
+    def _reach(self, done: int) -> None:
+        self._done = done
         reached = [event for target, event in self._waiting if target <= done]
         if reached:
             self._waiting = [wait for wait in self._waiting if wait[0] > done]
