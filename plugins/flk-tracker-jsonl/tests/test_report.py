@@ -207,6 +207,18 @@ def test_a_run_started_again_shows_each_step_once(tmp_path: Path) -> None:
     assert path.count("L") == 3
 
 
+def test_a_second_run_of_one_tracker_shows_nothing_of_the_first(tmp_path: Path) -> None:
+    tracker = JsonlTracker()
+    for name in ("first", "second"):
+        tracker.start(RunRecord(name, "digits", "sim", (), tmp_path / name, 1.7e9))
+        tracker.log(series(name, "server", [1.0, 2.0]))
+        tracker.flk_on_site_answered("train", f"{name} site", "broken disk")
+        tracker.finish("completed", {})
+    page = Page((tmp_path / "second" / "report.html").read_bytes())
+    assert "second site" in page.texts and "second" in page.texts
+    assert "first site" not in page.texts and "first" not in page.texts
+
+
 @pytest.mark.parametrize(
     "name", ["<script>alert(1)</script>", '" onload="alert(1)', "</title></svg>", "a&b\x00\x1b[31m"]
 )

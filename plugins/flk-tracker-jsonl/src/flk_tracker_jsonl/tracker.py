@@ -30,15 +30,14 @@ class JsonlTracker(Tracker):
     what is written, after which the file still ends in a whole line.
     """
 
+    _round: int | None
+
     def __init__(self, *, report: bool = True) -> None:
         self._report = report
         self._files = RealWorld().files
         self._run: RunRecord | None = None
         self._lines: LineFile | None = None
-        self._gathered = Gathered()
-        self._failures: list[Failure] = []
-        self._failed = 0
-        self._round: int | None = None
+        self._forget()
 
     def start(self, run: RunRecord) -> None:
         if run.folder is None:
@@ -47,6 +46,7 @@ class JsonlTracker(Tracker):
                 cure="Give the environment a folder, such as flk.env.sim(folder='work').",
                 owner="jsonl",
             )
+        self._forget()
         path = run.folder / METRICS
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
@@ -97,6 +97,12 @@ class JsonlTracker(Tracker):
             self._failed += 1
             if len(self._failures) < _MAX_FAILURES:
                 self._failures.append(Failure(self._round, site, function, error[:_MAX_ERROR]))
+
+    def _forget(self) -> None:
+        self._gathered = Gathered()
+        self._failures: list[Failure] = []
+        self._failed = 0
+        self._round = None
 
     def _write_run(self, folder: Path, status: str, summary: Mapping[str, Any]) -> None:
         run = self._run

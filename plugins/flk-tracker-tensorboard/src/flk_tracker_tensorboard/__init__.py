@@ -71,6 +71,7 @@ class TensorBoardTracker(Tracker):
         base = Path(self._option) if self._option is not None else Path(run.folder or "")
         self._folder = base if self._option is not None else base / "tensorboard"
         self._started = run.started
+        self._paths = {}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file = _free_name(self._folder, int(run.started))
