@@ -80,7 +80,8 @@ class Arrays(ABC):
         blocks.
 
         `x` is writable, has the dtype of `acc`, and belongs to the caller, who discards it if the
-        norm is not acceptable: `acc` is unchanged, so a refused contribution leaves no trace.
+        norm is not acceptable; nothing else that is still to be read shares its memory (tied
+        weights do). `acc` is unchanged, so a refused contribution leaves no trace.
         Returns (sum, norm2); a norm that is not finite may leave the sum unfinished. Where this is
         impossible (`can_absorb` is False) the kernel checks first and calls `axpy`.
         """

@@ -105,6 +105,15 @@ class TorchArrays(Arrays):
             and not (x.is_conj() or x.is_neg())
         )
 
+    def memory(self, x: Any) -> tuple[str, int, int] | None:
+        if x.layout is not torch.strided:
+            return None
+        start = stop = x.data_ptr()
+        if x.numel():
+            reach = sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True))
+            stop += (reach + 1) * x.element_size()
+        return str(x.device), start, stop
+
     def scale(self, x: Any, alpha: float) -> None:
         x.detach().mul_(alpha)
 
