@@ -138,16 +138,6 @@ class TrackerSuite(ABC):
         assert [row for row in found if row[2] > 0] == again
         del killed
 
-    def test_an_instance_may_be_used_for_one_run_after_the_other(self) -> None:
-        tracker = self.make()
-        for index in range(2):
-            run = self.run(f"run-{index}")
-            rows = [("site-1", f"loss-{index}", 0, 1.0 + index)]
-            tracker.start(run)
-            tracker.log(metrics(rows))
-            tracker.finish("completed", {})
-            self.expect(run, rows)
-
     # records --------------------------------------------------------------------------------------
 
     def test_what_was_logged_is_durable_when_finish_returns(self) -> None:

@@ -193,12 +193,6 @@ class RefusesToStartAgain(LineTracker):
         super().start(run)
 
 
-class StaysWithItsFirstFolder(LineTracker):
-    def start(self, run: RunRecord) -> None:
-        if self.path is None:
-            super().start(run)
-
-
 class WritesTheSummaryAsText(LineTracker):
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         assert self.path is not None
@@ -240,7 +234,6 @@ def test_a_right_tracker_passes() -> None:
         (TakesOnlyNumbersForFacts, "test_facts_are_taken_beside_metrics"),
         (RoundsSteps, "test_a_series_keeps_its_order_whatever_its_steps"),
         (RefusesToStartAgain, "test_a_run_that_was_killed_can_start_again_in_its_folder"),
-        (StaysWithItsFirstFolder, "test_an_instance_may_be_used_for_one_run_after_the_other"),
         (WritesTheSummaryAsText, "test_a_summary_with_any_plain_result_is_taken"),
     ],
 )
