@@ -85,8 +85,8 @@ class TorchArrays(Arrays):
                 a.add_(b.to(acc.dtype), alpha=alpha)
 
     def absorb(self, acc: Any, x: Any, alpha: float) -> tuple[Any, float]:
-        total = 0.0
-        for a, b in _pairs(acc, x.detach()):
+        x, total = x.detach(), 0.0
+        for a, b in _pairs(acc, x):
             total += _squares(b)
             if not isfinite(total):
                 break  # nobody wants the sum
