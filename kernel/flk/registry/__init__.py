@@ -7,30 +7,23 @@ loads neither.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flk._lazy import attach
 
 if TYPE_CHECKING:
-    from flk.registry.bus import Bus, Failure
-    from flk.registry.catalog import Plugin, find, installed
-    from flk.registry.courier import Courier
-    from flk.registry.doctor import Diagnosis, examine, examine_all
-    from flk.registry.families import family
-    from flk.registry.loader import load, load_many
-
-__all__ = [
-    "Bus",
-    "Courier",
-    "Diagnosis",
-    "Failure",
-    "Plugin",
-    "examine",
-    "examine_all",
-    "family",
-    "find",
-    "installed",
-    "load",
-    "load_many",
-]
+    from flk.registry.bus import Bus as Bus
+    from flk.registry.bus import Failure as Failure
+    from flk.registry.catalog import Plugin as Plugin
+    from flk.registry.catalog import find as find
+    from flk.registry.catalog import installed as installed
+    from flk.registry.courier import Courier as Courier
+    from flk.registry.doctor import Diagnosis as Diagnosis
+    from flk.registry.doctor import examine as examine
+    from flk.registry.doctor import examine_all as examine_all
+    from flk.registry.families import family as family
+    from flk.registry.loader import load as load
+    from flk.registry.loader import load_many as load_many
 
 _HOMES = {
     "Bus": "bus",
@@ -46,11 +39,5 @@ _HOMES = {
     "load": "loader",
     "load_many": "loader",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'flk.registry' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"flk.registry.{_HOMES[name]}"), name)
+__all__ = list(_HOMES)
+__getattr__ = attach(__name__, _HOMES)
