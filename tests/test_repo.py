@@ -12,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from flk.registry import catalog
 from flk.spi import ROLES
 
 from tests import code, repo
@@ -119,6 +120,14 @@ def test_no_two_plugins_give_the_same_name_to_the_same_role() -> None:
         for group, name, _ in plugin.entry_points:
             owners[group, name].append(plugin.name)
     assert not {key: names for key, names in owners.items() if len(names) > 1}
+
+
+def test_the_catalog_says_rightly_which_distribution_to_install() -> None:
+    for plugin in PLUGINS:
+        for group, name, _ in plugin.entry_points:
+            role = GROUPS[group]
+            hint = catalog._ELSEWHERE.get((role.word, name), f"{role.prefix}-{name}")
+            assert hint == plugin.name, f"add {role.word} {name!r} to flk.registry.catalog"
 
 
 def test_every_role_of_a_plugin_is_held_to_its_suite(plugin) -> None:
