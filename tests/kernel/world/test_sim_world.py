@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import flk
 import flk.testing
 import pytest
 from flk.testing.disk import SimFiles
@@ -281,3 +282,41 @@ def test_a_disk_outlives_its_world() -> None:
     second = SimWorld(files=disk)
     assert bytes(second.files.read(Path("/a"))) == b"x"
     second.close()
+
+
+# production code ----------------------------------------------------------------------------------
+
+
+@flk.collab
+async def train(weight: float) -> float:
+    await asyncio.sleep(100)
+    return weight + 1
+
+
+@flk.collab
+def evaluate(weight: float) -> float:
+    return weight
+
+
+@flk.algo
+def average() -> float:
+    weight = 0.0
+    for _ in range(6):
+        results = list(flk.clients.train(weight))
+        weight = sum(results) / len(results)
+        flk.clients.evaluate(weight)
+    return weight
+
+
+def test_a_whole_run_takes_minutes_of_virtual_time_and_is_the_same_again() -> None:
+    sim = pytest.importorskip("flk_env_sim")
+    traces = []
+    for seed in (1, 1, 2):
+        world = SimWorld(seed)
+        recipe = flk.Recipe(job_name="average", min_clients=8, trackers=[])
+        run = recipe.execute(sim.SimEnv(num_clients=8, seed=0, world=world))
+        run.wait()
+        assert (run.status, run.result, world.now()) == ("completed", 6.0, 600.0)
+        traces.append(world.trace_hash())
+        world.close()
+    assert traces[0] == traces[1] != traces[2]
