@@ -1,5 +1,6 @@
 """Telling events to listeners who may do anything, and asking steps of them."""
 
+import asyncio
 import threading
 from importlib import import_module
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from flk import hooks
 from flk.errors import PluginConflict, PluginContractError, PluginLoadError, RunRefused
 from flk.registry import Bus
 from flk.testing.observer import a_run, story
+from flk.testing.world import SimWorld
 from flk.world import RealWorld
 
 SOON = 10.0
@@ -244,6 +246,26 @@ def test_nothing_is_told_after_closing(bus):
     tell(bus, 2)
     assert bus.close(SOON)
     assert heard == [1]
+
+
+def test_patience_is_counted_in_the_time_of_the_world():
+    world = SimWorld(seed=0)
+    reports, heard, times = [], [], []
+
+    def main():
+        bus = Bus(world, reports.append)
+        method = lambda self: world.enter(asyncio.sleep(100))  # noqa: E731
+        bus.register(listener(**{HOOK: method}), "slow")
+        bus.register(keep(heard), "quick")
+        tell(bus)
+        bus.flush(50)
+        times.append(world.now())
+        bus.close(10)
+
+    assert world.thread(main, "main")(200)
+    world.close()
+    assert (heard, times) == ([0], [5.0])
+    assert [(failure.plugin, failure.dropped) for failure in reports] == [("slow", True)]
 
 
 # registration -------------------------------------------------------------------------------------
