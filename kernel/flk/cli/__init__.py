@@ -19,7 +19,10 @@ __all__ = ["main", "root"]
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "completion": ("flk.cli.completion", "completion", "Print the completion script of a shell."),
+    "new": ("flk.cli.new", "new", "Write a project that runs at once."),
     "plugins": ("flk.cli.plugins", "plugins", "List, examine and create plugins."),
+    "recipes": ("flk.cli.recipes", "recipes", "List the installed workflows."),
+    "run": ("flk.cli.run", "run", "Run a recipe: a file, a folder or a module."),
 }
 """Commands of the kernel: name to module, attribute and summary. They win over plugins."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from flk.cli.tables import table
 from flk.registry.catalog import installed
 from flk.spi import ROLES
 
@@ -26,10 +26,9 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(plugin) for plugin in found], indent=2))
     elif found:
-        _table(
-            ("role", "name", "distribution", "version", "summary"),
-            [(p.role, p.name, p.distribution, p.version, p.summary) for p in found],
-        )
+        header = ("role", "name", "distribution", "version", "summary")
+        rows = [(p.role, p.name, p.distribution, p.version, p.summary) for p in found]
+        click.echo(table([header, *rows]), nl=False)
     else:
         click.echo("No plugins are installed. Try: pip install 'flk[sim]'")
 
@@ -46,13 +45,11 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(diagnosis) for diagnosis in found], indent=2))
     else:
-        _table(
-            ("role", "name", "distribution", "verdict", "detail"),
-            [
-                (d.plugin.role, d.plugin.name, d.plugin.distribution, d.verdict, d.detail)
-                for d in found
-            ],
-        )
+        header = ("role", "name", "distribution", "verdict", "detail")
+        rows = [
+            (p.role, p.name, p.distribution, d.verdict, d.detail) for d in found for p in [d.plugin]
+        ]
+        click.echo(table([header, *rows]), nl=False)
     if not all(diagnosis.harmless for diagnosis in found):
         ctx.exit(1)
 
@@ -74,11 +71,3 @@ def new(role: str, name: str, into: Path) -> None:
     click.echo(f"Wrote {folder}. Next:")
     click.echo(f"  pip install -e {folder}")
     click.echo(f"  pytest {folder}")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their content, the last one unbounded."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    for row in (header, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())

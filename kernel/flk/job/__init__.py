@@ -9,6 +9,7 @@ from flk._lazy import attach
 if TYPE_CHECKING:
     from flk.job.checkpoints import CheckpointManager as CheckpointManager
     from flk.job.execution import Execution as Execution
+    from flk.job.load import load_recipe as load_recipe
     from flk.job.recipe import Recipe as Recipe
     from flk.job.rounds import (
         Round as Round,
@@ -38,6 +39,7 @@ _HOMES = {
     "Run": "run",
     "commit": "rounds",
     "committed": "rounds",
+    "load_recipe": "load",
     "rounds": "rounds",
 }
 __all__ = list(_HOMES)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flk.calls.context import Context, Participant, RunScope, entered
 from flk.errors import ConfigError, FlkError, QuorumError, RunAborted
+from flk.job.place import sentence
 from flk.job.recipe import Recipe
 from flk.job.rounds import Ledger
 from flk.job.run import LogLine, Run
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from flk.calls.dispatch import Dispatcher
     from flk.job.checkpoints import CheckpointManager
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "is_plain"]
 
 _log = logging.getLogger("flk")
 
@@ -141,10 +142,10 @@ class Execution:
         run, record = self.run, self.scope.record
         run.seconds = self.world.now() - self._started
         run.rounds = self.scope.rounds_done
-        error = "" if run.error is None else _sentence(run.error)
+        error = "" if run.error is None else sentence(run.error)
         self._dispatcher.close()
         summary = {"seconds": run.seconds, "rounds": run.rounds, "error": error}
-        if _is_plain(run.result):
+        if is_plain(run.result):
             summary["result"] = run.result
         for tracker in self._trackers:
             tracker.put(("finish", status, {**summary, "dropped": tracker.lost}))
@@ -190,9 +191,9 @@ class Execution:
         self._tracker_errors: dict[str, str] = getattr(self, "_tracker_errors", {})
 
         def failed(items: Sequence[Any], error: BaseException, dropped: bool) -> None:
-            self._tracker_errors[name] = _sentence(error)
+            self._tracker_errors[name] = sentence(error)
             end = "; it is dropped" if dropped else ""
-            _log.warning("tracker %r: %s%s", name, _sentence(error), end)
+            _log.warning("tracker %r: %s%s", name, sentence(error), end)
 
         return Courier(
             self.world,
@@ -275,15 +276,10 @@ def _trackers(recipe: Recipe, bus: Bus) -> list[tuple[str, Tracker]]:
     return found
 
 
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, FlkError):
-        return str(error)
-    return f"{type(error).__name__}: {error}".rstrip(": ")
-
-
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether a result can be told to trackers: JSON types, lists up to 10,000 items."""
     if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+        return all(isinstance(k, str) and is_plain(v) for k, v in value.items())
     if isinstance(value, list | tuple):
-        return len(value) <= 10_000 and all(map(_is_plain, value))
+        return len(value) <= 10_000 and all(map(is_plain, value))
     return value is None or isinstance(value, bool | int | float | str)

@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Recipe"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+loading: ContextVar[str] = ContextVar("flk_loading", default="")
+"""The file or module that is being searched for a recipe: nothing may be executed meanwhile."""
 
 
 class Recipe:
@@ -96,10 +100,16 @@ class Recipe:
             )
         return app
 
+    def settings(self) -> dict[str, Any]:
+        """Every setting with its value: those of `config` and the algorithm's parameters;
+        `inspect.Parameter.empty` where one still needs a value."""
+        parameters = inspect.signature(self.server_app().algo).parameters
+        return {name: p.default for name, p in parameters.items()} | self.config
+
     def set(self, values: Mapping[str, Any]) -> None:
         """Change settings; one that neither `config` nor the algorithm's parameters know is a
         ConfigError."""
-        known = dict.fromkeys((*self.config, *inspect.signature(self.server_app().algo).parameters))
+        known = self.settings()
         for name in values:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
