@@ -22,7 +22,7 @@ GROUPS = {role.group: role for role in ROLES.values()}
 
 PUBLIC = {"flk.spi", "flk.hooks", "flk.errors", "flk.model", "flk.world"}
 PUBLIC_FOR_ROLE = {
-    "workflow": {"flk.calls"},
+    "workflow": {"flk", "flk.calls"},
     "environment": {"flk.calls", "flk.job", "flk.cell", "flk.wire", "flk.registry"},
     "executor": {"flk.calls", "flk.job", "flk.cell", "flk.wire"},
     "launcher": {"flk.calls", "flk.job", "flk.cell", "flk.wire"},
