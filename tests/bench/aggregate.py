@@ -1,18 +1,16 @@
-"""What an aggregation costs beside plain numpy. Prints one JSON object; not a test.
+"""What an aggregation costs beside plain numpy.
 
-Large: contributions of many float32 tensors, owned, through `Reduction("mean")`, guard included,
-against the same mean in place, which reads and writes as little as numpy can and checks nothing:
-`np.multiply(x, w, out=x); np.add(acc, x, out=acc)`. Memory is the peak of resident memory above the
-contribution in hand, in models. Small: one array of 40 KB, the time of a contribution beyond
-`acc += x * w` and beyond the plugin's own norm and sum.
+Large: 20 contributions of 400 MB (200 float32 tensors), owned, through `Reduction("mean")`, guard
+included, against the same mean in place, which reads and writes as little as numpy can and checks
+nothing: `np.multiply(x, w, out=x); np.add(acc, x, out=acc)`. Both give memory back within the time.
+Memory is the peak of resident memory beside the contribution in hand, in models.
 
-    python tests/bench/aggregate.py [--count 20] [--tensors 200] [--megabytes 400] [--repeats 3]
+Small: arrays of 40 KB, a contribution beside `acc += x * w` and beside the plugin's own norm and
+sum.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,53 +23,47 @@ import numpy as np
 from flk.calls.reduction import Reduction
 from flk.calls.trees import arrays_of
 
+from tests.bench import row
+
 Model = dict[str, Any]
+
+CONTRIBUTIONS = 20
+TENSORS = 200
+ELEMENTS = 500_000
+MODEL_BYTES = TENSORS * ELEMENTS * 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--tensors", type=int, default=200)
-    parser.add_argument("--megabytes", type=int, default=400)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    size = options.megabytes * 10**6 // 4 // options.tensors
-    print(json.dumps({"large": large(options, size), "small": small()}, indent=2))
+    large()
+    small()
 
 
-def large(options: argparse.Namespace, size: int) -> dict[str, Any]:
-    def model(number: int) -> Model:
-        rng = np.random.default_rng(number)
-        block = rng.standard_normal(size, dtype=np.float32)
-        return {f"layer{i}.weight": block + np.float32(i) for i in range(options.tensors)}
-
-    nbytes = size * 4 * options.tensors
-    kinds: dict[str, Callable[..., Any]] = {"numpy": sum_numpy, "flk": sum_flk}
-    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-    peaks: dict[str, float] = {}
-    for _ in range(options.repeats):
-        for kind, run in kinds.items():  # in turns, so that a busy moment hits both
-            took, peak, result = run(model, options.count, nbytes)
-            seconds[kind].append(took)
-            peaks[kind] = round(peak, 3)
-            del result
-    ratios = [f / n for f, n in zip(seconds["flk"], seconds["numpy"], strict=True)]
-    return {
-        "contributions": options.count,
-        "megabytes": nbytes / 1e6,
-        "tensors": options.tensors,
-        "numpy_seconds": round(min(seconds["numpy"]), 3),
-        "flk_seconds": round(min(seconds["flk"]), 3),
-        "ratio": round(median(ratios), 3),
-        "ratio_of_best": round(min(seconds["flk"]) / min(seconds["numpy"]), 3),
-        "peak_models_beside_contribution": peaks,
-    }
+def large() -> None:
+    runs: dict[str, Callable[[], tuple[float, float]]] = {"numpy": sum_numpy, "flk": sum_flk}
+    took: dict[str, list[float]] = {kind: [] for kind in runs}
+    peaks: dict[str, list[float]] = {kind: [] for kind in runs}
+    for _ in range(3):
+        for kind, run in runs.items():  # in turns, so that a busy moment hits both
+            seconds, peak = run()
+            took[kind].append(seconds)
+            peaks[kind].append(peak)
+    ratio = median(f / n for f, n in zip(took["flk"], took["numpy"], strict=True))
+    row("20 results of 400 MB, guard and mean, beside numpy in place", ratio, aim="<= 1.2")
+    row("peak memory beside the result in hand", max(peaks["flk"]), unit="models", aim="< 1.2")
+    row("the same of numpy in place", max(peaks["numpy"]), unit="models")
 
 
-def sum_numpy(model: Callable[[int], Model], count: int, nbytes: int) -> tuple[float, float, Model]:
-    took, sums, total = 0.0, {}, 0.0
+def model(number: int) -> Model:
+    block = np.random.default_rng(number).standard_normal(ELEMENTS, dtype=np.float32)
+    return {f"layer{i}.weight": block + np.float32(i) for i in range(TENSORS)}
+
+
+def sum_numpy() -> tuple[float, float]:
+    """Seconds and extra models."""
+    took, total = 0.0, 0.0
+    sums: Model = {}
     with resident() as peak:
-        for number in range(count):
+        for number in range(CONTRIBUTIONS):
             x, weight = model(number), float(100 + number)
             start = time.perf_counter()
             for name, part in x.items():
@@ -87,25 +79,26 @@ def sum_numpy(model: Callable[[int], Model], count: int, nbytes: int) -> tuple[f
         for part in sums.values():
             np.multiply(part, 1 / total, out=part)
         took += time.perf_counter() - start
-    return took, peak() / nbytes - 1, sums
+    return took, peak() / MODEL_BYTES - 1
 
 
-def sum_flk(model: Callable[[int], Model], count: int, nbytes: int) -> tuple[float, float, Model]:
+def sum_flk() -> tuple[float, float]:
+    """Seconds and extra models."""
     took, reduction = 0.0, Reduction("mean")
     with resident() as peak:
-        for number in range(count):
+        for number in range(CONTRIBUTIONS):
             value = (model(number), 100 + number)
             start = time.perf_counter()
             reduction.add(f"site-{number}", value, owned=True)
             del value
             took += time.perf_counter() - start
         start = time.perf_counter()
-        result = reduction.finish()
+        reduction.finish()
         took += time.perf_counter() - start
-    return took, peak() / nbytes - 1, result
+    return took, peak() / MODEL_BYTES - 1
 
 
-def small() -> dict[str, Any]:
+def small() -> None:
     x = np.random.default_rng(0).standard_normal(10_000, dtype=np.float32)
     arrays = arrays_of(np.ndarray)
     assert arrays is not None
@@ -125,7 +118,6 @@ def small() -> dict[str, Any]:
     def reduced(value: Any) -> Callable[[], None]:
         def run() -> None:
             reduction = Reduction("mean")
-            reduction.add("first", value)  # 3 is 1.5 * 2: sums multiply as the others do
             for name in names:
                 reduction.add(name, value)
 
@@ -138,12 +130,12 @@ def small() -> dict[str, Any]:
             start = time.perf_counter()
             run()
             best[case] = min(best[case], (time.perf_counter() - start) / len(names) * 1e6)
-    return {
-        "kilobytes": x.nbytes / 1000,
-        **{f"{case}_us": round(value, 2) for case, value in best.items()},
-        "overhead_over_plain_us": round(best["reduction"] - best["plain"], 2),
-        "overhead_over_arithmetic_us": round(best["reduction"] - best["arithmetic"], 2),
-    }
+    row("a result of 40 KB, guard and mean, beside acc += x * w", best["reduction"] / best["plain"])
+    row(
+        "the same beyond norm and sum alone",
+        best["reduction"] - best["arithmetic"],
+        unit="microseconds",
+    )
 
 
 @contextmanager
