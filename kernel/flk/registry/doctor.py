@@ -145,6 +145,7 @@ def _answer(fields: dict[str, str]) -> None:
         sys.stdout.flush()
         aside.seek(0)
         output = aside.read(200).decode(errors="replace")
+    detail = " ".join(detail.split())[:1000]
     report = {"verdict": verdict, "detail": detail, "seconds": seconds, "output": output}
     os.write(answer, json.dumps(report).encode())
     os._exit(0)
