@@ -82,6 +82,25 @@ class ArraysSuite:
             assert self.flat(x) == [1, 2]
             assert self.flat(copy) == [2, 4]
 
+    def test_memory_is_the_range_of_the_elements(self) -> None:
+        a = self.make()
+        for dtype in self.floats + self.integers:
+            x = self.array([[1, 2], [3, 4]], dtype)
+            place = a.memory(x)
+            if place is not None:
+                space, start, stop = place
+                assert type(space) is str
+                assert stop - start == a.nbytes(x)
+                assert a.memory(x) == place
+
+    def test_the_memory_of_a_copy_is_elsewhere(self) -> None:
+        a = self.make()
+        x = self.array([1.0, 2.0], "float64")
+        copy = a.copy(x)
+        here, there = a.memory(x), a.memory(copy)
+        if here is not None and there is not None:
+            assert here[0] != there[0] or here[2] <= there[1] or there[2] <= here[1]
+
     # checks --------------------------------------------------------------------------------------
 
     def test_nan_and_infinity_are_found_wherever_they_are(self) -> None:

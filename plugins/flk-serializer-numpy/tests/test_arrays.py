@@ -73,6 +73,14 @@ def test_a_copy_keeps_the_order_and_drops_the_rest_of_the_memory(arrays):
     assert copy.flags.owndata
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "fortran", "strided", "reversed"])
+def test_memory_covers_every_element_and_nothing_beside(arrays, layout):
+    x = LAYOUTS[layout](np.zeros((3, 4)))
+    _, start, stop = arrays.memory(x)
+    element = [x[i, j, ...].__array_interface__["data"][0] for i in range(3) for j in range(4)]
+    assert (start, stop) == (min(element), max(element) + 8)
+
+
 def test_a_copy_of_objects_shares_none_of_them(arrays):
     x = np.array([[1], [2]], dtype=object)
     x[0, 0] = inner = [3]

@@ -11,7 +11,10 @@ def arrays():
 @pytest.fixture
 def uncoalesced():
     return torch.sparse_coo_tensor(
-        torch.tensor([[0, 1, 1], [1, 0, 0]]), torch.tensor([1.0, 2, 3]), (2, 2), check_invariants=True
+        torch.tensor([[0, 1, 1], [1, 0, 0]]),
+        torch.tensor([1.0, 2, 3]),
+        (2, 2),
+        check_invariants=True,
     )
 
 
@@ -69,6 +72,17 @@ def test_a_layout_with_gaps_is_summed_by_blocks_too(arrays):
     arrays.axpy(acc, x.to(torch.bfloat16), 1.0)
     assert (acc == 2).all()
     assert arrays.norm2(x) == pytest.approx(1_800_000, rel=1e-4)
+
+
+def test_memory_tells_tied_weights_from_others(arrays):
+    base = torch.zeros(10, 10)
+    _, start, stop = arrays.memory(base)
+    assert stop - start == 400
+    assert (
+        arrays.memory(base.t()) == arrays.memory(torch.nn.Parameter(base)) == ("cpu", start, stop)
+    )
+    assert arrays.memory(base[2:4]) == ("cpu", start + 80, start + 160)
+    assert arrays.memory(base[:, 1]) == ("cpu", start + 4, start + 4 + 364)
 
 
 def test_tensors_that_lie_apart_are_not_absorbed(arrays):

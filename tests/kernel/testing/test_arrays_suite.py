@@ -179,6 +179,11 @@ class Eager(RightArrays):
         return True
 
 
+class Placeless(RightArrays):
+    def memory(self, x):
+        return "here", 0, 8
+
+
 class Saturating(RightArrays):
     def add_modulo(self, x, y, bits):
         top = (1 << bits) - 1
@@ -210,6 +215,8 @@ def test_right_arithmetic_passes():
         (Greedy, "test_absorb_leaves_the_accumulator_as_it_was"),
         (Unweighted, "test_absorb_gives_what_axpy_gives_and_the_norm"),
         (Late, "test_absorb_gives_what_axpy_gives_and_the_norm"),
+        (Placeless, "test_memory_is_the_range_of_the_elements"),
+        (Placeless, "test_the_memory_of_a_copy_is_elsewhere"),
         (Eager, "test_absorb_is_not_offered_for_another_type_or_shape"),
         (Saturating, "test_sums_modulo_a_power_of_two_are_exact"),
     ],
