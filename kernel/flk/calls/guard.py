@@ -20,12 +20,20 @@ __all__ = ["Guard", "split"]
 def split(value: Any) -> tuple[Any, Any]:
     """The tree and the weight of a contribution: a pair of a tree and a number, an FLModel
     (`params`, `meta["weight"]`), or a tree alone, whose weight is 1. The weight is not checked."""
+    tree, weight, _ = _parts(value)
+    return tree, weight
+
+
+def _parts(value: Any) -> tuple[Any, Any, FLModel | None]:
+    """Tree, weight, and the FLModel that it came in, if any."""
     weight: Any = 1.0
     if type(value) is tuple and len(value) == 2 and _is_number(value[1]):
         value, weight = value
     elif isinstance(value, FLModel) and isinstance(value.meta, dict):
         weight = value.meta.get("weight", 1.0)
-    return (value.params if isinstance(value, FLModel) else value), weight
+    if isinstance(value, FLModel):
+        return value.params, weight, value
+    return value, weight, None
 
 
 class Guard:
@@ -61,28 +69,28 @@ class Guard:
 
     def admit(self, site: str, value: Any) -> tuple[Any, float]:
         """Check a contribution and count its site as heard: (tree, weight)."""
-        tree, weight, schema = self.check(site, value)
+        tree, weight, _, schema = self.check(site, value)
         self.heard(site, schema)
         return tree, weight
 
-    def check(self, site: str, value: Any, *, norms: bool = True) -> tuple[Any, float, _Schema]:
-        """Check without counting the site: (tree, weight, what `heard` wants to know). Without
-        `norms` elements are not looked at, because the aggregator will."""
+    def check(
+        self, site: str, value: Any, *, norms: bool = True
+    ) -> tuple[Any, float, FLModel | None, _Schema]:
+        """Check without counting the site: (tree, weight, the FLModel if it is one, what `heard`
+        wants to know). Without `norms` elements are not looked at, because the aggregator will."""
         try:
             if site in self._seen:
                 raise _refused("duplicate", "the site contributed already")
-            tree, weight = value, 1.0
-            if isinstance(value, (tuple, FLModel)):
-                tree, weight = split(value)
-                if self.round is not None:
-                    self._check_round(value)
+            tree, weight, model = _parts(value)
+            if model is not None and self.round is not None:
+                self._check_round(model.current_round, self.round)
             if type(weight) is not float or not 0.0 < weight <= self.max_weight:
                 weight = self._weight(weight)
             schema = self._declared(tree) if self._schema is None else self._schema
             leaves = schema.check(tree)
             if norms and self.max_norm != math.inf:
                 schema.check_norms(leaves, self.max_norm)
-            return tree, weight, schema
+            return tree, weight, model, schema
         except ContributionRefused as refusal:
             raise of_site(site, refusal) from refusal.__cause__
 
@@ -114,11 +122,9 @@ class Guard:
             f"the weight should be a number above 0 and at most {self.max_weight:g} and is {shown}",
         )
 
-    def _check_round(self, value: Any) -> None:
-        model = value[0] if type(value) is tuple and value else value
-        if not isinstance(model, FLModel) or model.current_round is None:
+    def _check_round(self, number: int | None, now: int) -> None:
+        if number is None:
             return
-        number, now = model.current_round, self.round or 0
         if type(number) is not int or not now - self.staleness <= number <= now:
             expected = f"{now - self.staleness} to {now}" if self.staleness else f"{now}"
             shown = f"{number:d}" if type(number) is int and abs(number) < 10**9 else "none of ours"

@@ -54,8 +54,9 @@ class Reduction:
     def add(self, site: str, value: Any, owned: bool = False) -> None:
         """Take a site's contribution. With `owned` its arrays may be overwritten and kept. Raises
         ContributionRefused, after which everything is as before."""
-        tree, weight, schema = self._guard.check(site, value, norms=self._norms)
-        model = self._model_of(site, value) if isinstance(value, (tuple, FLModel)) else None
+        tree, weight, model, schema = self._guard.check(site, value, norms=self._norms)
+        if model is not None:
+            self._check_model(site, model)
         if self.count and (model is None) is not (self._model is None):
             raise _refused(site, "all contributions should be FLModels, or none")
         try:
@@ -84,10 +85,7 @@ class Reduction:
             meta={"weight": self.weight},
         )
 
-    def _model_of(self, site: str, value: Any) -> FLModel | None:
-        model = value[0] if type(value) is tuple and len(value) == 2 else value
-        if not isinstance(model, FLModel):
-            return None
+    def _check_model(self, site: str, model: FLModel) -> None:
         kind = model.params_type
         if not isinstance(kind, ParamsType):
             raise _refused(
@@ -101,7 +99,6 @@ class Reduction:
         for name, number in model.metrics.items():
             if not isinstance(name, str) or not isinstance(number, Real):
                 raise _refused(site, f"the metric {ascii(name)[:80]} should be a real number")
-        return model
 
     def _note(self, model: FLModel, weight: float) -> None:
         if self._model is None:
