@@ -115,7 +115,7 @@ class Participant:
 class Context:
     """Read-only view of where the code runs; `flk.context`."""
 
-    __slots__ = ("_call", "_participant", "_run", "caller", "round")
+    __slots__ = ("_call", "_participant", "_round", "_run", "caller")
 
     def __init__(
         self,
@@ -130,14 +130,18 @@ class Context:
         self.caller = caller
         """Authenticated name of whoever called; the participant's own name in `algo`, `init` and
         `final`."""
-        self.round = round
-        """Number of the round, from 0; None outside rounds."""
+        self._round = round
         self._call = call
 
     @property
     def site(self) -> str:
         """Name of the participant whose code runs: `server` or a site's."""
         return self._participant.name
+
+    @property
+    def round(self) -> int | None:
+        """Number of the round, from 0; None outside rounds."""
+        return self._run.round if self._call is None else self._round
 
     @property
     def run(self) -> RunRecord:

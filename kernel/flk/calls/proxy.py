@@ -128,7 +128,7 @@ class _Function:
             run,
             next(run.numbers),
             context.site,
-            context.round if context._call is not None else run.round,
+            context.round,
             self._targets,
             self._function,
             args,
