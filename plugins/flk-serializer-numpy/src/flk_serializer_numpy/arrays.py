@@ -67,7 +67,7 @@ class NumpyArrays(Arrays):
         if _name(x.dtype) == _name(target):
             return x
         if x.dtype.kind == "f" and target.kind in "iub":
-            x = np.rint(x)
+            x = np.rint(x)[...]  # without dimensions it gave a scalar, which nothing can write to
         return x.astype(target)
 
     def accumulator(self, x: Any) -> Any:
@@ -114,16 +114,6 @@ class NumpyArrays(Arrays):
             start += sum(step for step in reach if step < 0)
             stop += sum(step for step in reach if step > 0) + x.itemsize
         return "cpu", start, stop
-
-    def memory(self, x: Any) -> tuple[str, int, int] | None:
-        if not x.nbytes or not isinstance(x, np.ndarray):
-            return "cpu", 0, 0
-        start = x.__array_interface__["data"][0]
-        if x.flags.forc:
-            return "cpu", start, start + x.nbytes
-        spans = [(n - 1) * step for n, step in zip(x.shape, x.strides, strict=True)]
-        stop = start + x.itemsize + sum(span for span in spans if span > 0)
-        return "cpu", start + sum(span for span in spans if span < 0), stop
 
     def scale(self, x: Any, alpha: float) -> None:
         np.multiply(x, alpha, out=x)

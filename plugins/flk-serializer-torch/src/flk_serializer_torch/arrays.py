@@ -114,13 +114,6 @@ class TorchArrays(Arrays):
             stop += (reach + 1) * x.element_size()
         return str(x.device), start, stop
 
-    def memory(self, x: Any) -> tuple[str, int, int] | None:
-        x = _values(x)
-        start = x.data_ptr()
-        spans = ((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True))
-        reach = (1 + sum(spans)) * x.element_size() if x.numel() else 0
-        return str(x.device), start, start + reach
-
     def scale(self, x: Any, alpha: float) -> None:
         x.detach().mul_(alpha)
 
