@@ -153,6 +153,8 @@ class ArraysSuite:
         assert self.flat(cast) == [0, 2, 2, 0, -2, 1, 2]
         assert a.dtype(cast) == "int64"
         assert self.flat(x)[0] == 0.5
+        scalar = self.array(2.5, "float64")
+        assert type(a.cast(scalar, "int64")) is type(scalar)
 
     def test_a_cast_to_the_same_type_is_the_array_itself(self) -> None:
         x = self.array([1, 2], "float32")

@@ -67,7 +67,7 @@ class NumpyArrays(Arrays):
         if _name(x.dtype) == _name(target):
             return x
         if x.dtype.kind == "f" and target.kind in "iub":
-            x = np.rint(x)[...]  # without dimensions it gave a scalar, which nothing can write to
+            x = np.rint(x)[...]  # which makes a scalar of an array without dimensions
         return x.astype(target)
 
     def accumulator(self, x: Any) -> Any:
