@@ -270,11 +270,13 @@ async def _drive_async(call: Call) -> None:
 
 
 def _sent(call: Call) -> Any:
+    """What contributions are expected to look like: the value that was sent, if it holds arrays and
+    an answer does, too (an evaluation gets arrays and returns numbers)."""
+    from flk.calls.guard import split
     from flk.calls.trees import holds_arrays
-    from flk.model import FLModel
 
-    if not call.args:
+    sent = split(call.args[0])[0] if call.args else None
+    if sent is None or not holds_arrays(sent):
         return None
-    first = call.args[0]
-    sent = first.params if isinstance(first, FLModel) else first
-    return sent if holds_arrays(sent) else None
+    here = [value for value in call.values if value is not MISSING]
+    return sent if not here or any(holds_arrays(split(value)[0]) for value in here) else None
