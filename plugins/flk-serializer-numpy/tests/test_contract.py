@@ -84,6 +84,7 @@ class TestNumpySerializer(SerializerSuite):
             np.array([object()]),
             np.zeros(2, [("a", "O")]),
             np.zeros(2, [(("title", "a"), "i4")]),
+            np.zeros(2, {"names": ["a", "b"], "formats": ["i4", "i2"], "offsets": [0, 2]}),
             np.ma.masked_array([1, 2], [True, False]),
             np.zeros(2, np.longdouble),
             np.longdouble(1),
@@ -141,6 +142,42 @@ def test_a_buffer_serves_an_array_only_with_the_declared_type(serializer):
     for dtype in ("|O", "O", "<f4", "=f8", "f8,f8", "<f16", ">O8", "longdouble", "T", "<V3"):
         with pytest.raises(DecodeError):
             serializer.decode("numpy.ndarray/1", [dtype, [3], "C", 0], Source([bytes(24)]))
-    for shape in ([-3], [3, -1], [1 << 62, 4], [1 << 64, 3], [3.0], ["3"], 3, [2], [True]):
+    for shape in (
+        [1 << 62] * 100_000,
+        [1] * 65,
+        [-3],
+        [3, -1],
+        [1 << 62, 4],
+        [1 << 64, 3],
+        [3.0],
+        ["3"],
+        3,
+        [2],
+        [True],
+    ):
         with pytest.raises(DecodeError):
             serializer.decode("numpy.ndarray/1", ["<f8", shape, "C", 0], Source([bytes(24)]))
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        [24, *[[f"f{n}", 0, [], "|b1"] for n in range(30)]],
+        [8, ["a", 0, [1 << 62] * 64, "<i4"]],
+        [8, ["a", -4, [], "<i4"]],
+        [8, ["a", 6, [], "<i4"]],
+        [8, ["a", 0, [], "|O8"]],
+        [8, ["a", 0, [], "<i4"], ["a", 4, [], "<i4"]],
+        [8, ["a", 0, "<i4"]],
+        [-8, ["a", 0, [], "<i4"]],
+        [1 << 40, ["a", 0, [], "<i4"]],
+        [8, [5, 0, [], "<i4"]],
+        [[8], ["a", 0, [], "<i4"]],
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(serializer, dtype):
+    from flk.errors import DecodeError
+    from flk.testing.serializer import Source
+
+    with pytest.raises(DecodeError):
+        serializer.decode("numpy.ndarray/1", [dtype, [1], "C", 0], Source([bytes(24)]))

@@ -91,6 +91,7 @@ def test_misaligned_memory_is_moved_to_where_torch_wants_it(codecs):
         ["float32", [4], [1], 0, 1, 16],
         ["float32", [4], [1], 0, True, 16],
         ["float32", [0], [], 0, 0, 16],
+        ["float32", [1 << 62] * 100_000, [1] * 100_000, 0, 0, 16],
     ],
 )
 def test_a_window_that_does_not_fit_its_memory_is_refused(part):

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from flk.errors import DecodeError, EncodeError
 
-__all__ = ["describe", "parse", "sound"]
+__all__ = ["describe", "parse", "sizes", "sound"]
 
 _SIMPLE = re.compile(
     r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]c(8|16)|\|[SV]\d{1,9}|[<>]U\d{1,9}|\|U0"
     r"|[<>][mM]8(\[\d{0,9}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
 )
 _DEEPEST = 6
+_MOST_DIMENSIONS = 64  # products of more would be long work
 _LARGEST = 1 << 31
 
 
@@ -29,10 +30,14 @@ def describe(dtype: np.dtype[Any], depth: int = 0) -> Any:
     if depth == _DEEPEST:
         raise EncodeError(f"a structured dtype is nested deeper than {_DEEPEST} levels")
     fields: list[Any] = [dtype.itemsize]
+    room = dtype.itemsize
     for name in dtype.names:
         field, offset, *title = dtype.fields[name]  # type: ignore[index]
         if title:
             raise EncodeError(f"field {name!r} of a structured dtype has a title", cure="Drop it")
+        room -= field.itemsize
+        if room < 0:
+            raise EncodeError("fields of a structured dtype overlap", cure="Pass one of them")
         fields.append([name, offset, list(field.shape), describe(field.base, depth + 1)])
     return fields
 
@@ -43,26 +48,30 @@ def parse(plain: Any, depth: int = 0) -> np.dtype[Any]:
         return np.dtype(plain)
     if type(plain) is not list or not plain or depth == _DEEPEST:
         raise DecodeError("an array has no dtype that could have been sent")
-    names, offsets, formats = [], [], []
+    (itemsize,) = sizes(plain[:1])
+    names, offsets, formats, room = [], [], [], itemsize
     for field in plain[1:]:
         if type(field) is not list or len(field) != 4 or type(field[0]) is not str:
             raise DecodeError("a structured dtype has a wrong field")
         name, offset, shape, base = field
         inner = parse(base, depth + 1)
-        if prod(sizes(shape)) * inner.itemsize > _LARGEST:
-            raise DecodeError("a structured dtype has a field that is too large")
+        room -= prod(sizes(shape)) * inner.itemsize
+        if room < 0:  # overlapping fields would be looked through again and again
+            raise DecodeError("the fields of a structured dtype do not fit it")
+        sizes([offset])
         names.append(name)
         offsets.append(offset)
         formats.append((inner, tuple(shape)) if shape else inner)
-    (itemsize, *_) = sizes([plain[0], *offsets])
     if itemsize > _LARGEST:
         raise DecodeError("a structured dtype is too large")
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize})
 
 
 def sizes(plain: Any) -> list[int]:
-    """A list of integers that are not negative, as shapes are. Raises DecodeError."""
-    if type(plain) is not list or any(type(n) is not int or n < 0 for n in plain):
+    """The sizes of an array's dimensions: integers that are not negative. Raises DecodeError."""
+    if type(plain) is not list or len(plain) > _MOST_DIMENSIONS:
+        raise DecodeError("an array has a shape that is none")
+    if any(type(n) is not int or n < 0 for n in plain):
         raise DecodeError("an array has a shape that is none")
     return plain
 

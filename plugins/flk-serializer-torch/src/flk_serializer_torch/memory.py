@@ -28,6 +28,7 @@ DTYPES: dict[str, torch.dtype] = {
 }
 _NAME_OF = {dtype: name for name, dtype in DTYPES.items()}
 _ALIGNMENT = 16
+_MOST_DIMENSIONS = 64  # products of more would be long work
 
 
 class Plan:
@@ -89,6 +90,8 @@ def place(plain: Any, source: BufferSource) -> Any:
     if dtype is None:
         raise DecodeError("a tensor has a dtype that this torch does not know")
     integers([*integers(size), *integers(stride), offset, nbytes])
+    if len(size) > _MOST_DIMENSIONS:
+        raise DecodeError("a tensor has more dimensions than there are")
     count = prod(size)
     if not count:
         if stride or offset or number is not None or nbytes:
