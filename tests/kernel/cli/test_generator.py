@@ -39,6 +39,8 @@ def child(*args, cwd, site=None):
 @pytest.mark.skipif(find_spec("hatchling") is None, reason="hatchling builds the wheels")
 @pytest.mark.parametrize("role", CONTRACTS, ids=lambda role: role.word)
 def test_it_installs_and_passes_its_suite_as_generated(role, tmp_path):
+    if find_spec(f"flk.testing.{role.word}") is None:
+        pytest.skip("the role has no suite yet")
     folder = write_plugin(role.word, "my-own", tmp_path)
     child("-c", "import hatchling.build as b; b.build_wheel('dist')", cwd=folder)
     (wheel,) = (folder / "dist").glob("*.whl")
