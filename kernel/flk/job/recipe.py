@@ -81,8 +81,10 @@ class Recipe:
 
     def server_app(self) -> ServerApp:
         """The server's code, made anew: one run never sees what another left in it."""
-        server = self.server.server() if isinstance(self.server, Workflow) else self.server
-        if not isinstance(server, ModuleType | ModuleWrapper | type | App):
+        server = self.server
+        if isinstance(server, Workflow):
+            server = server.server()
+        elif not isinstance(server, ModuleType | ModuleWrapper | type | App):
             server = ClientApp(server).for_site().target
         return ServerApp(server.target if isinstance(server, App) else server, self.server_objects)
 
