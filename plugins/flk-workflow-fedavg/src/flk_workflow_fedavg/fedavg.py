@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import flk
 from flk.calls import Guard, Reduction
 from flk.calls.trees import arrays_of, flatten, unflatten
-from flk.errors import UsageError
+from flk.errors import QuorumError, UsageError
 from flk.model import FLModel, ParamsType
 from flk.spi.aggregator import Aggregator
 from flk.spi.workflow import Workflow
@@ -28,18 +28,24 @@ class FedAvg(Workflow):
     """`flk.workflow.fedavg(initial, rounds=10)`.
 
     Each round sends `FLModel(params, current_round, total_rounds)` to `train(model)` of the sampled
-    sites and expects back an FLModel (`meta["weight"]` its number of samples, `metrics` if any),
+    sites and expects back an FLModel (`meta["weight"]` its number of samples, `metrics` if any;
+    `params_type` FULL, or DIFF if its params are to be added to those received),
     `(params, samples)` or params alone. Results are added as they arrive and freed; one that the
-    guard refuses is left out, named in the log, and the round goes on with the others. The result
-    of the run is the final FLModel.
+    guard refuses is left out, named in the log, and the round goes on with the others. The sites'
+    metrics are averaged by weight and logged at the server. The result of the run is the final
+    FLModel.
 
     initial: parameters to start from: nested dicts, lists or tuples of arrays; or a function that
-    returns them. rounds: how many. sample: how many sites a round asks, as a count or a share of
-    those present; drawn from the run's seed. min_results, grace, timeout: see CallOption.
-    aggregator: name or class of an aggregator. server_optimizer: `f(params, average, state) -> new
-    params`; `state` is a dict of its own that survives crashes.
-        By default the average is the new model.
-    evaluate: `f(params) -> metrics` at the server after each round; logged.
+    returns them, called at the server. rounds: how many.
+    sample: how many sites a round asks, as a count or as a share of those present (rounded, at
+    least one); drawn from the run's seed and the round. min_results, grace, timeout: see
+    CallOption; a share is one of the sites that were asked.
+    aggregator: name or class of an aggregator.
+    server_optimizer: `f(params, average, state) -> new params`, of the same keys, shapes and
+    dtypes; it may change what it is given. `state` is a dict of its own that survives crashes: what
+    the serializers carry. Without it the average is the new model.
+    evaluate: `f(params) -> metrics` at the server after each round; logged with the sites' metrics,
+    which they replace where they have the same name.
     max_norm, staleness: see Guard.
     """
 
@@ -60,8 +66,12 @@ class FedAvg(Workflow):
         max_norm: float = 1e18,
         staleness: int = 0,
     ) -> None:
-        if isinstance(sample, bool) or sample <= 0 or (isinstance(sample, float) and sample > 1):
-            raise UsageError(f"sample={sample!r} is neither a count nor a share of the sites")
+        is_count = type(sample) is int and sample > 0
+        if not is_count and not (isinstance(sample, float) and 0.0 < sample <= 1.0):
+            raise UsageError(
+                f"sample={sample!r} is neither a count nor a share of the sites",
+                cure="Give an integer of at least 1, or a float above 0 and at most 1",
+            )
         self.initial = initial
         self.rounds = rounds
         self.sample = sample
@@ -111,6 +121,10 @@ class _Server:
         results = self._sampled()(callback=reduction.add, **plan.options).train(model)
         for site, error in results.failures.items():
             _log.warning("round %s goes on without %s: %s", model.current_round, site, error)
+        if not reduction.count:
+            raise QuorumError(
+                f"round {model.current_round} has no result to average", failures=results.failures
+            )
         average = reduction.finish()
         return average if isinstance(average, FLModel) else FLModel(average)
 
@@ -128,7 +142,9 @@ class _Server:
             params = _sum(state["params"], params)
         if self._plan.server_optimizer is None:
             return params
-        return self._plan.server_optimizer(state["params"], params, state["optimizer"])
+        guard = Guard(params, max_norm=self._plan.max_norm)
+        stepped = self._plan.server_optimizer(state["params"], params, state["optimizer"])
+        return guard.admit("the server's optimizer", FLModel(stepped))[0]
 
 
 def _sum(left: Any, right: Any) -> Any:
