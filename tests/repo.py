@@ -34,7 +34,6 @@ scikit-learn
 sphinx
 towncrier
 tox>=4.32
-torch==2.13.0
 """
 
 
@@ -102,7 +101,8 @@ def requirement_on_the_kernel(version: str) -> str:
 
 def requirements() -> str:
     editable = "".join(f"-e ./{d.path}\n" for d in [*plugins(), *examples()])
-    return f"# Written by `python -m tests.repo`.\n-e .\n{editable}{TOOLS}"
+    pinned = (ROOT / "tests" / "constraints.txt").read_text(encoding="utf-8")
+    return f"# Written by `python -m tests.repo`.\n-e .\n{editable}{TOOLS}{pinned}"
 
 
 def importlinter() -> str:
