@@ -31,6 +31,7 @@ class SerialExecutor(Executor):
                 done(task, None, error)
             else:
                 done(task, value, None)
+                del value  # before the next is made
 
     def close(self) -> None:
         return None
