@@ -78,13 +78,15 @@ class Bus:
         }
 
     def load_observers(self) -> None:
-        """Register every installed observer that is not turned off. One that is broken is reported
-        and skipped; with `FLK_STRICT=1` it raises."""
+        """Register every installed observer that is not turned off or idle. One that is broken is
+        reported and skipped; with `FLK_STRICT=1` it raises."""
         for name in dict.fromkeys(plugin.name for plugin in installed("observer")):
             if name in self._listeners:
                 continue
             try:
-                self.register(created(load("observer", name), name), name)
+                listener = created(load("observer", name), name)
+                if not getattr(listener, "idle", False):
+                    self.register(listener, name)
             except FlkError as error:
                 if os.environ.get("FLK_STRICT", "") not in ("", "0"):
                     raise

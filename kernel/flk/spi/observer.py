@@ -12,8 +12,9 @@ __all__ = ["Observer"]
 class Observer(Protocol):
     """Any object (or class that is called without arguments) with methods marked `@flk.hooks.impl`.
 
-    Being installed is being enabled; `FLK_PLUGINS_DISABLE=name` turns one off. Hooks are plain
-    functions. Those named `flk_on_<what happened>` are events: each observer is called from a
+    Being installed is being enabled; `FLK_PLUGINS_DISABLE=name` turns one off. One whose attribute
+    `idle` is true has nothing to do here (no terminal, say): it is not told anything, and a run
+    does not pay for telling it. Hooks are plain functions. Those named `flk_on_<what happened>` are events: each observer is called from a
     thread of its own, one event after the other, while the run goes on; it returns nothing, must
     not change what it is given, and may block for a moment (a bounded queue loses the oldest
     events, so an observer may miss the beginning of a run). One that raises is reported by name and

@@ -368,6 +368,14 @@ def test_an_observer_that_is_turned_off_is_not_even_imported(bus, shelf, monkeyp
     assert reports == []
 
 
+def test_an_observer_that_is_idle_is_told_nothing(bus, shelf, reports):
+    source = OBSERVER + "\n        idle = True\n"
+    shelf.add("p", "flk.observers.v1", "a = mod_obs_a:Mine", source=source)
+    bus.load_observers()
+    assert not bus.listens(HOOK)
+    assert reports == []
+
+
 BROKEN = {
     "cannot be imported": "1 / 0",
     "exits": "raise SystemExit",

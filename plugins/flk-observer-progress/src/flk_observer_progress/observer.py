@@ -41,6 +41,12 @@ class ProgressObserver:
         self._display: Display | None = None
         self._views: dict[str, RunView] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be shown: standard error is no terminal, or `never` was said."""
+        mode = os.environ.get("FLK_PROGRESS", "auto")
+        return mode in _MODES and not _shows(mode, sys.stderr)
+
     @impl
     def flk_on_run_started(self, run: RunRecord) -> None:
         if not self._views:
@@ -100,14 +106,18 @@ def choose(mode: str, stream: TextIO | None) -> Display | None:
         raise ConfigError(
             f"FLK_PROGRESS is {mode!r}", cure=f"Use one of {', '.join(_MODES)}.", owner="progress"
         )
-    if stream is None or mode == "never":
+    if stream is None or not _shows(mode, stream):
         return None
     if mode == "plain":
         from flk_observer_progress.plain import PlainDisplay
 
         return PlainDisplay(stream)
-    if mode == "auto" and (not stream.isatty() or os.environ.get("TERM") == "dumb"):
-        return None
     from flk_observer_progress.live import LiveDisplay
 
     return LiveDisplay(stream, force=mode == "always")
+
+
+def _shows(mode: str, stream: TextIO | None) -> bool:
+    if stream is None or mode == "never":
+        return False
+    return mode != "auto" or (stream.isatty() and os.environ.get("TERM") != "dumb")
