@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from flk.calls.decorators import init as init
     from flk.calls.dispatch import Dispatcher as Dispatcher
     from flk.calls.guard import Guard as Guard
-    from flk.calls.local import Fault as Fault
     from flk.calls.local import LocalDispatcher as LocalDispatcher
     from flk.calls.options import CallOption as CallOption
     from flk.calls.proxy import Group as Group
@@ -77,6 +76,7 @@ if TYPE_CHECKING:
     from flk.calls.results import (
         Stream as Stream,
     )
+    from flk.calls.tasks import Fault as Fault
 
 _HOMES = {
     "App": "app",
@@ -86,7 +86,7 @@ _HOMES = {
     "ClientApp": "app",
     "Context": "context",
     "Dispatcher": "dispatch",
-    "Fault": "local",
+    "Fault": "tasks",
     "Group": "proxy",
     "Guard": "guard",
     "LocalDispatcher": "local",

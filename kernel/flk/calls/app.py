@@ -4,6 +4,7 @@ of a caller."""
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from flk.calls.decorators import mark_of
 from flk.errors import NotExported, UsageError
 
-__all__ = ["RESERVED", "App", "ClientApp", "Export", "ModuleWrapper", "ServerApp"]
+__all__ = ["RESERVED", "App", "ClientApp", "Export", "ModuleWrapper", "ServerApp", "instance"]
 
 RESERVED = frozenset({"child", "name", "names"})
 """Names that a proxy has for itself: a function called so could not be reached."""
@@ -64,18 +65,23 @@ class App:
     """One participant's code: a target object, what it exports, and its named child objects.
 
     A class is instantiated, a module wrapped, an object taken as it is. `child` objects are reached
-    by `flk.clients(target="name")`.
+    by `flk.clients(target="name")`. Taking another App takes its children, too.
     """
 
     def __init__(self, target: Any, children: Mapping[str, Any] | None = None) -> None:
-        if isinstance(target, ModuleType):
+        self._source, self._child_sources = target, dict(children or {})
+        if isinstance(target, App):
+            target, children = target.target, {**target.children, **(children or {})}
+        elif isinstance(target, ModuleType):
             target = ModuleWrapper(target)
         elif isinstance(target, type):
             target = target()
-        self.target = target
+        self.target: Any = target
         exports, self.algos, self.inits, self.finals = _scan(target)
         self.exports = {n: Export(f, inspect.iscoroutinefunction(f)) for n, f in exports.items()}
-        self.children = {name: App(child) for name, child in (children or {}).items()}
+        self.children: dict[str, App] = {}
+        for name, child in (children or {}).items():
+            self.children[name] = child if isinstance(child, App) else App(child)
 
     def lookup(self, function: str, child: str | None, site: str) -> Export:
         """What is exported under this name, or NotExported."""
@@ -110,7 +116,8 @@ class ServerApp(App):
         if len(self.algos) != 1:
             found = ", ".join(self.algos) or "none"
             raise UsageError(
-                f"the server needs exactly one @flk.algo function, and {_name(target)} has {found}",
+                f"the server needs exactly one @flk.algo function, and {_name(self.target)} "
+                f"has {found}",
                 cure="Decorate the function that orchestrates the rounds with @flk.algo",
             )
 
@@ -122,53 +129,60 @@ class ServerApp(App):
 
 
 class ClientApp(App):
-    """A site's code, and how each site gets an instance of its own."""
+    """A site's code, and how each site gets an instance of its own: from its `make_client_app()`,
+    from the factory or class that was given, else by a deep copy."""
 
     def __init__(self, target: Any, children: Mapping[str, Any] | None = None) -> None:
-        self._source = target
-        self._child_sources = dict(children or {})
-        super().__init__(_instance(target), self._child_sources)
+        children = dict(children or {})
+        super().__init__(
+            instance(target), {name: instance(child) for name, child in children.items()}
+        )
+        self._source, self._child_sources = target, children
+        self._taken = False
 
     def for_site(self) -> ClientApp:
-        """A new instance: from `make_client_app()` or the factory or class that was given, else a
-        deep copy."""
-        children = {name: _instance(child) for name, child in self._child_sources.items()}
-        return ClientApp(_instance(self._source), children)
+        """An instance that nobody has yet: this one for the first who asks, then new ones."""
+        if not self._taken:
+            self._taken = True
+            return self
+        new = ClientApp(self._source, self._child_sources)
+        new._taken = True
+        return new
 
 
-def _instance(source: Any) -> Any:
-    maker = (
-        None
-        if isinstance(source, ModuleType | ModuleWrapper)
-        else getattr(source, "make_client_app", None)
-    )
-    if maker is not None:
-        made = maker()
-        return made.target if isinstance(made, App) else made
-    if isinstance(source, App):
-        return copy.deepcopy(source.target)
+def instance(source: Any, *, maker: str = "make_client_app") -> Any:
+    """What a participant gets for itself of an object, class, factory, module or App."""
     if isinstance(source, ModuleType | ModuleWrapper):
         return source
-    if isinstance(source, type) or inspect.isroutine(source):
-        return source()
-    return copy.deepcopy(source)
+    if isinstance(source, App):
+        parts = source._child_sources.items()
+        made = instance(source._source, maker=maker)
+        return App(made, {name: instance(part, maker=maker) for name, part in parts})
+    if isinstance(source, type | functools.partial) or inspect.isroutine(source):
+        source = source()
+    elif not hasattr(source, maker):
+        try:
+            return copy.deepcopy(source)
+        except Exception as error:
+            raise UsageError(
+                f"{_name(source)} cannot be copied ({type(error).__name__}: {error})",
+                cure="Give the class itself, or a function that makes an instance",
+            ) from error
+    return getattr(source, maker)() if hasattr(source, maker) else source
 
 
 def _scan(target: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {"collab": {}, "algo": {}, "init": {}, "final": {}}
     for name in _names(target):
-        mark = mark_of(inspect.getattr_static(target, name, None)) or (
-            mark_of(getattr(target, name)) if isinstance(target, ModuleWrapper) else ""
-        )
-        if not mark:
-            static = inspect.getattr_static(target, name, None)
-            mark = mark_of(getattr(static, "__func__", None))
+        module = isinstance(target, ModuleWrapper)
+        value = getattr(target, name) if module else inspect.getattr_static(target, name, None)
+        mark = mark_of(value) or mark_of(getattr(value, "__func__", None))
         if not mark:
             continue
         if mark == "collab" and (name in RESERVED or name.startswith("_")):
             raise UsageError(
                 f"@flk.collab cannot export a function called {name!r}",
-                cure=f"Rename it: {', '.join(sorted(RESERVED))} names with _ in front are taken",
+                cure=f"Taken are {', '.join(sorted(RESERVED))} and names with _ in front",
             )
         found[mark][name] = getattr(target, name)
     return found["collab"], found["algo"], found["init"], found["final"]

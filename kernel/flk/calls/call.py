@@ -74,6 +74,7 @@ class Call:
         *,
         single: bool = False,
         nested: bool = False,
+        detached: bool = False,
         ordered: bool = True,
     ) -> None:
         self.run = run
@@ -96,20 +97,28 @@ class Call:
         self.late = 0
         self.closed = not targets
         self.on_answer: Callable[[str, str], None] | None = None
-        self.closing: list[Callable[[], Any]] = []
         self.close_at: float | None = None
         """When the dispatcher's clock says that waiting is over."""
         self.cancelled = False
+        self.quorum_at: float | None = None
+        """When enough had answered, by the world's clock, where a `grace` begins with that."""
         self.must_run = False
         """Work of this call is begun even after an abort."""
+        self.detached = detached
+        """The caller goes on at once, and may change what it sent before that is used."""
+        self.frozen = False
+        """Arguments are a copy that nobody changes."""
         self._needed = option.needed(len(targets))
         self._settled = bytearray(len(targets))
         self._open = len(targets)
         self._turn = 0
         self._lock = threading.RLock()
+        self._closing: list[Callable[[], Any]] = []
         self._waiters: list[Callable[[], None]] = []
         self._defect: BaseException | None = None
         self._consumer = option.callback
+        self._consuming = False
+        self._keeps = True
 
     # dispatchers ----------------------------------------------------------------------------------
 
@@ -145,9 +154,9 @@ class Call:
         return True
 
     def hands_over(self, index: int) -> bool:
-        """Whether an answer would go to the consumer at once, so that nobody else ever sees its
-        memory."""
-        return self._consumer is not None and (not self.ordered or self._turn == index)
+        """Whether an answer would go at once to a consumer that does not keep it, so that nobody
+        ever sees its memory again."""
+        return not self._keeps and (not self.ordered or self._turn == index)
 
     def settled(self, index: int) -> bool:
         return bool(self._settled[index]) or self.closed
@@ -158,22 +167,19 @@ class Call:
 
     def expire(self) -> None:
         """The deadline, or the grace after the quorum, is over: the others count as too late."""
-        enough = self.quorum_reached and self.option.grace is not None
         for index in self._unsettled():
-            site = self.targets[index]
-            if enough:
-                what = f"{site} was not waited for: {self._needed} results were enough"
-                self.fail(index, Cancelled(what, site=site, function=self.function))
-            else:
-                self.fail(index, self.overdue(index))
+            self.fail(index, self.too_late(index))
 
-    def overdue(self, index: int) -> CallTimeout:
+    def too_late(self, index: int) -> CallError:
         """The error of a site that took too long."""
-        site = self.targets[index]
+        site, function, option = self.targets[index], self.function, self.option
+        if option.grace is not None and self.quorum_reached:
+            what = f"{site} was not waited for: {self._needed} results were enough"
+            return Cancelled(what, site=site, function=function)
         return CallTimeout(
-            f"{site} did not answer {self.function}() within {self.option.timeout:g} s",
+            f"{site} did not answer {function}() within {option.patience or 0:g} s",
             site=site,
-            function=self.function,
+            function=function,
             cure="Give the call a longer timeout= or fewer min_results=",
         )
 
@@ -191,11 +197,12 @@ class Call:
         with self._lock:
             return Progress(len(self.targets), self.answered, len(self.failures))
 
-    def consume(self, consumer: Callable[[str, Any], Any]) -> None:
-        """Hand every value to `consumer`, those that are here at once, the others as they
-        arrive."""
+    def consume(self, consumer: Callable[[str, Any], Any], *, keeps: bool = True) -> None:
+        """Hand every value to `consumer`, those that are here at once, the others as they arrive.
+        One that does not keep them may be given memory that is the site's."""
         with self._lock:
             self._consumer = consumer
+            self._keeps = keeps
             self._turn = 0
             self._consume()
 
@@ -228,6 +235,22 @@ class Call:
                 return False
             self._waiters.append(wake)
             return True
+
+    def stir(self) -> None:
+        """Let everybody who waits for a change look again."""
+        if self._waiters:
+            with self._lock:
+                waiters, self._waiters = self._waiters, []
+            for wake in waiters:
+                wake()
+
+    def at_close(self, hook: Callable[[], Any]) -> None:
+        """Call `hook` once when the call closes, from any thread; at once if it is closed."""
+        with self._lock:
+            if not self.closed:
+                self._closing.append(hook)
+                return
+        hook()
 
     def check(self) -> None:
         """Raise what the caller must know: an abort, an error of its own callback, a missed
@@ -264,43 +287,50 @@ class Call:
             return [] if self.closed else [i for i, done in enumerate(self._settled) if not done]
 
     def _consume(self) -> None:
+        if self._consuming:  # by a consumer that cancels; the loop below goes on after it
+            return
         consumer = self._consumer
         assert consumer is not None
-        while self._defect is None:
-            if self.ordered:
-                while (
-                    self._turn < len(self.targets)
-                    and self._settled[self._turn]
-                    and (self.values[self._turn] is MISSING)
-                ):
-                    self._turn += 1
-                if self._turn >= len(self.targets) or not self._settled[self._turn]:
-                    return
-                index = self._turn
-                self._turn += 1
-            else:
-                if not self.arrived:
-                    return
-                index = self.arrived[0]
-            self.arrived.remove(index) if self.arrived[0] != index else self.arrived.popleft()
-            value, self.values[index] = self.values[index], MISSING
-            site = self.targets[index]
-            try:
-                consumer(site, value)
-            except ContributionRefused as error:
-                self.refuse(site, error)
-            except BaseException as error:
-                self._defect = error
-                self.cancel("the callback of the call failed")
+        self._consuming = True
+        try:
+            while self._defect is None and (index := self._next()) is not None:
+                value, self.values[index] = self.values[index], MISSING
+                site = self.targets[index]
+                try:
+                    consumer(site, value)
+                except ContributionRefused as error:
+                    self.refuse(site, error)
+                except BaseException as error:
+                    self._defect = error
+                    self.cancel("the callback of the call failed")
+        finally:
+            self._consuming = False
+
+    def _next(self) -> int | None:
+        """Take the index of the value whose turn it is from those that have arrived."""
+        arrived, values, settled = self.arrived, self.values, self._settled
+        if not self.ordered:
+            return arrived.popleft() if arrived else None
+        turn, total = self._turn, len(self.targets)
+        while turn < total and settled[turn] and values[turn] is MISSING:
+            turn += 1
+        if turn == total or not settled[turn]:
+            self._turn = turn
+            return None
+        self._turn = turn + 1
+        if arrived[0] == turn:
+            arrived.popleft()
+        else:
+            arrived.remove(turn)
+        return turn
 
     def _after(self, index: int, error: str) -> None:
         if self.on_answer is not None:
             self.on_answer(self.targets[index], error)
         if self._open == 0:
             self.closed = True
-            for hook in self.closing:
+            hooks, self._closing = self._closing, []
+            for hook in hooks:
                 hook()
         if self._waiters:
-            waiters, self._waiters = self._waiters, []
-            for wake in waiters:
-                wake()
+            self.stir()

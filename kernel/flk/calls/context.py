@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from flk.calls import trees
 from flk.errors import NotInRun, UsageError
 from flk.spi.records import Fact, Metric, RunRecord
 from flk.world import World
@@ -95,7 +96,7 @@ class Participant:
     def __init__(self, name: str, app: App, props: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.app = app
-        self.props = MappingProxyType(dict(props or {}))
+        self.props = MappingProxyType(trees.copy(dict(props or {})))
         self.state: dict[str, Any] = {}
         self.answers: OrderedDict[object, Any] = OrderedDict()
         self.broken: BaseException | None = None
@@ -105,6 +106,12 @@ class Participant:
         self.answers[key] = value
         if len(self.answers) > self.REMEMBERED:
             self.answers.popitem(last=False)
+
+    def restart(self, app: App) -> None:
+        """The process died and came back: only `state` and `props` are as before."""
+        self.app = app
+        self.answers.clear()
+        self._rng = None
 
     def rng(self, run_seed: int, round_number: int | None) -> random.Random:
         if self._rng is None or self._rng[0] != round_number:

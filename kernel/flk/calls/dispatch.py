@@ -38,11 +38,13 @@ class Dispatcher(ABC):
 
     @abstractmethod
     def everywhere(self, phase: str, names: Iterable[str]) -> dict[str, CallError]:
-        """Run what is marked `init` or `final` at the named participants; errors by name."""
+        """Run what is marked `init` or `final` at the named participants; errors by name. One whose
+        `init` failed is lost: calls to it raise SiteLost, and its `final` does not run."""
 
     @abstractmethod
     def drain(self) -> None:
-        """The algorithm returned: see to it that what was sent and forgotten is done."""
+        """The algorithm returned: see to it that what was sent and forgotten is done by the return
+        of this."""
 
     @abstractmethod
     def close(self) -> None:

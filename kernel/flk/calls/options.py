@@ -69,6 +69,12 @@ class CallOption:
                 cure="Write a count as an integer",
             )
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds until a site counts as too late. Asking a site again that is still at work is
+        waiting again."""
+        return None if self.timeout is None else self.timeout * (1 + self.retries)
+
     def but(self, changes: dict[str, Any]) -> CallOption:
         """These options with some changed; an unknown name is a UsageError that names the
         nearest."""

@@ -43,7 +43,7 @@ class Proxy:
         return f"<Proxy of {self.name}>"
 
 
-class Group(Sequence[Proxy]):
+class Group:
     """Several participants. `group.function(...)` calls all and returns `Results`;
     `group["site-1"]` is one of them, `group[["site-1", "site-4"]]` or `group[:3]` a smaller
     group."""
@@ -71,6 +71,9 @@ class Group(Sequence[Proxy]):
     def __len__(self) -> int:
         return len(self.names)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
     def __iter__(self) -> Iterator[Proxy]:
         return (Proxy(self._context, name, self._option) for name in self.names)
 
@@ -84,7 +87,10 @@ class Group(Sequence[Proxy]):
         if isinstance(key, slice):
             return Group(self._context, self.names[key], self._option)
         if isinstance(key, list | tuple):
-            return Group(self._context, tuple(self._known(name) for name in key), self._option)
+            names = tuple(self._known(name) for name in key)
+            if len(set(names)) < len(names):
+                raise UsageError(f"a site appears twice among {', '.join(names)}")
+            return Group(self._context, names, self._option)
         return Proxy(self._context, self.names[key], self._option)
 
     def __repr__(self) -> str:
@@ -99,6 +105,7 @@ class Group(Sequence[Proxy]):
         return name
 
 
+Sequence.register(Group)  # not a base: its `count` and `index` are names a site may export
 ProxyList = Group
 
 
@@ -124,6 +131,7 @@ class _Function:
         run = context._run
         if run.aborted:
             raise RunAborted(run.aborted)
+        open = not (option.blocking and option.expect_result) or in_coroutine()
         call = Call(
             run,
             next(run.numbers),
@@ -136,15 +144,14 @@ class _Function:
             option,
             single=self._single,
             nested=context._call is not None,
+            detached=open,
         )
         if not call.nested:
             _tell(call)
         run.dispatcher.start(call)
         if not option.expect_result:
             return None
-        if in_coroutine():
-            return Pending(call) if self._single else Results(call)
-        if not option.blocking:
+        if open:
             return Pending(call) if self._single else Results(call)
         if not call.closed:
             run.dispatcher.drive(call, _never)
@@ -197,4 +204,4 @@ def _tell(call: Call) -> None:
                 seconds=run.world.now() - call.started,
             )
 
-        call.closing.append(finished)
+        call.at_close(finished)

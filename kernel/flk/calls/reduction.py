@@ -41,6 +41,8 @@ class Reduction:
             aggregator = cast("type[Aggregator]", load("aggregator", aggregator))
         self._aggregator = aggregator() if isinstance(aggregator, type) else aggregator
         self._guard = Guard(reference) if guard is None else guard
+        self.keeps = "needs_all" in self._aggregator.capabilities
+        """Whether contributions are kept until the end, so that nobody may change them."""
         self._norms = "checks" not in self._aggregator.capabilities
         self.count = 0
         """Contributions so far."""

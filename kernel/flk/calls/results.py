@@ -105,8 +105,8 @@ class Results(Sequence[Any]):
 
         `like`: a value with the keys, shapes and dtypes that contributions must have; by default
         the first argument of the call, where that holds arrays. On an open call each contribution
-        is added as it arrives and freed. Raises QuorumError when fewer than `min_results` (at least
-        one) were accepted.
+        is added as it arrives and freed; in a coroutine such a reduce is awaited. Raises
+        QuorumError when fewer than `min_results` (at least one) were accepted.
         """
         from flk.calls.reduction import Reduction
 
@@ -122,13 +122,11 @@ class Results(Sequence[Any]):
                 except CallError as error:
                     call.refuse(site, error)
         else:
-            self._must_not_block()
-            call.consume(reduction.add)
+            call.consume(reduction.add, keeps=reduction.keeps)
+            if in_coroutine():
+                return self._reduced(reduction)
             call.run.dispatcher.drive(call, _never)
-        call.check()
-        if not reduction.count:
-            raise QuorumError(f"no site's {call.function}() can be reduced", failures=call.failures)
-        return reduction.finish()
+        return self._finish(reduction)
 
     def __await__(self) -> Generator[Any, None, Results]:
         yield from _drive_async(self._call).__await__()
@@ -136,6 +134,17 @@ class Results(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"<Results of {self._call.function}: {self._call.progress}>"
+
+    async def _reduced(self, reduction: Reduction) -> Any:
+        await self._call.run.dispatcher.drive_async(self._call, _never)
+        return self._finish(reduction)
+
+    def _finish(self, reduction: Reduction) -> Any:
+        call = self._call
+        call.check()
+        if not reduction.count:
+            raise QuorumError(f"no site's {call.function}() can be reduced", failures=call.failures)
+        return reduction.finish()
 
     def _finished(self) -> Call:
         call = self._call

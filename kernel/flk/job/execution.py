@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flk.calls.context import Context, Participant, RunScope, entered
@@ -34,7 +35,8 @@ class Execution:
     `start(make_dispatcher)`.
 
     `checkpoints` makes committed rounds durable and brings back what an earlier process of this run
-    left; `site_states` and `restore_sites` do the same for the sites that live in this process.
+    left; `site_states` and `restored_sites` do the same for the sites that live in this process. A
+    record without a seed takes that of the earlier process, else a new one.
     """
 
     PATIENCE = 30.0
@@ -57,6 +59,9 @@ class Execution:
         self.site_states: Callable[[], Mapping[str, Any]] = dict
         self._arguments = recipe.arguments(self.app)
         self._checkpoints = checkpoints
+        version, payload = self._restore(record)
+        if record.seed is None:
+            record = replace(record, seed=payload.get("seed", world.rng().getrandbits(48)))
         self.bus = Bus(world)
         self.bus.load_observers()
         self.scope = RunScope(
@@ -66,7 +71,10 @@ class Execution:
         self._trackers = [self._courier(*found) for found in _trackers(recipe, self.bus)]
         self._ended: Callable[[float | None], bool] = lambda timeout: True
         self._started = world.now()
-        self.restored_sites: dict[str, Any] = self._restore()
+        self.scope.ledger = Ledger(
+            self.scope, self._save if checkpoints else None, version, payload.get("loops", {})
+        )
+        self.restored_sites: dict[str, Any] = payload.get("sites", {})
 
     def start(self, dispatcher: Dispatcher) -> Run:
         """Begin in a thread of its own and return at once. The dispatcher is closed at the end."""
@@ -96,10 +104,12 @@ class Execution:
             if status == "aborted" and not isinstance(error, RunAborted):
                 run.error = RunAborted(self.scope.aborted)
         finally:
-            self._finish(status)
-            root.removeHandler(handler)
-            run.status = status
-            self._at_end()
+            try:
+                self._finish(status)
+            finally:
+                root.removeHandler(handler)
+                run.status = status
+                self._at_end()
 
     def _admit(self) -> None:
         record = self.scope.record
@@ -116,7 +126,22 @@ class Execution:
 
     def _conduct(self) -> Any:
         sites = self.scope.record.sites
+        try:
+            self._begin(sites)
+            with entered(Context(self.scope, self.server, "server", None)):
+                outcome = self.app.algo(**self._arguments)
+                if inspect.iscoroutine(outcome):
+                    outcome = self.world.enter(outcome)
+            self._dispatcher.drain()
+            self._look()
+        finally:
+            for site, error in self._dispatcher.everywhere("final", [*sites, "server"]).items():
+                _log.warning("final of %s: %s", site, error)
+        return outcome
+
+    def _begin(self, sites: Sequence[str]) -> None:
         failures = self._dispatcher.everywhere("init", ["server", *sites])
+        self._look()
         if "server" in failures:
             raise failures["server"]
         if len(sites) - len(failures) < self.recipe.min_clients:
@@ -126,24 +151,22 @@ class Execution:
                 f"needs {self.recipe.min_clients} ({first})",
                 failures=failures,
             )
-        context = Context(self.scope, self.server, "server", None)
-        try:
-            with entered(context):
-                outcome = self.app.algo(**self._arguments)
-                if inspect.iscoroutine(outcome):
-                    outcome = self.world.enter(outcome)
-            self._dispatcher.drain()
-        finally:
-            for site, error in self._dispatcher.everywhere("final", [*sites, "server"]).items():
-                _log.warning("final of %s: %s", site, error)
-        return outcome
+        for site, error in failures.items():
+            _log.warning("init of %s: %s", site, error)
+
+    def _look(self) -> None:
+        if self.scope.aborted:
+            raise RunAborted(self.scope.aborted)
 
     def _finish(self, status: str) -> None:
         run, record = self.run, self.scope.record
         run.seconds = self.world.now() - self._started
         run.rounds = self.scope.rounds_done
         error = "" if run.error is None else sentence(run.error)
-        self._dispatcher.close()
+        try:
+            self._dispatcher.close()
+        except Exception as defect:
+            _log.warning("the executor cannot be closed: %s", sentence(defect))
         summary = {"seconds": run.seconds, "rounds": run.rounds, "error": error}
         if is_plain(run.result):
             summary["result"] = run.result
@@ -207,21 +230,19 @@ class Execution:
 
     # checkpoints ----------------------------------------------------------------------------------
 
-    def _restore(self) -> dict[str, Any]:
+    def _restore(self, record: RunRecord) -> tuple[int, dict[str, Any]]:
+        """Version and payload of the newest checkpoint; version 0 where nothing is committed."""
         found = self._checkpoints.restore() if self._checkpoints is not None else None
         if found is None:
-            self.scope.ledger = Ledger(self.scope, self._save if self._checkpoints else None)
-            return {}
-        version, payload = found
-        for key, mine in (("job", self.recipe.job_name), ("seed", self.scope.seed)):
-            if payload.get(key) != mine:
+            return 0, {}
+        for key, mine in (("job", record.job), ("seed", record.seed)):
+            stored = found[1].get(key)
+            if mine is not None and stored != mine:
                 raise ConfigError(
-                    f"the folder has a run with {key} {payload.get(key)!r}, this one has {mine!r}",
+                    f"the folder has a run with {key} {stored!r}, this one has {mine!r}",
                     cure="Choose another folder, or remove this one to start anew",
                 )
-        self.scope.ledger = Ledger(self.scope, self._save, (version, payload["loops"]))
-        sites: dict[str, Any] = payload["sites"]
-        return sites
+        return found
 
     def _save(self, version: int, loops: dict[str, Any]) -> None:
         assert self._checkpoints is not None

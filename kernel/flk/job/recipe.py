@@ -9,10 +9,9 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from flk.calls.app import App, ClientApp, ModuleWrapper, ServerApp
+from flk.calls.app import App, ClientApp, ModuleWrapper, ServerApp, instance
 from flk.calls.decorators import mark_of
 from flk.errors import ConfigError, UsageError
 from flk.spi.workflow import Workflow
@@ -81,12 +80,10 @@ class Recipe:
 
     def server_app(self) -> ServerApp:
         """The server's code, made anew: one run never sees what another left in it."""
-        server = self.server
-        if isinstance(server, Workflow):
-            server = server.server()
-        elif not isinstance(server, ModuleType | ModuleWrapper | type | App):
-            server = ClientApp(server).for_site().target
-        return ServerApp(server.target if isinstance(server, App) else server, self.server_objects)
+        made = self.server
+        made = made.server() if isinstance(made, Workflow) else instance(made, maker="")
+        objects = self.server_objects.items()
+        return ServerApp(made, {name: instance(part, maker="") for name, part in objects})
 
     def client_app(self) -> ClientApp:
         """The sites' code; `for_site()` makes each site's own."""
@@ -163,7 +160,8 @@ class _SiteHalf:
         self._workflow, self._user = workflow, user
 
     def make_client_app(self) -> Any:
-        return self._workflow.client(self._user.for_site().target)
+        user = self._user.for_site()
+        return App(self._workflow.client(user.target), user.children)
 
 
 def _calling_module() -> ModuleWrapper | None:

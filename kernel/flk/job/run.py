@@ -31,8 +31,8 @@ class Run:
 
     result: what the algorithm returned; None unless completed. error: the exception that ended it,
     else None. metrics, facts, logs: what was logged so far, the oldest dropped beyond 200,000 and
-    20,000 entries. rounds: how many rounds are committed. seconds: how long it took so far.
-    stragglers: answers that came too late to count.
+    20,000 entries. rounds, seconds: how many rounds are committed and how long it took, known at
+    the end.
     """
 
     def __init__(

@@ -37,8 +37,11 @@ class SiteTask(Protocol):
 
 
 class Executor(ABC):
-    """Runs batches of tasks. Opened once a run; `run` is called from one thread at a time, and
-    blocks.
+    """Runs batches of tasks. Opened once a run; `run` blocks.
+
+    `run` may be called by several threads at once, and a batch may never end: a site that hangs is
+    given up where its call has a deadline, and the other batches go on beside it. `close` does not
+    wait for such a batch.
 
     Capability `parallel`: tasks of a batch overlap in time.
     """

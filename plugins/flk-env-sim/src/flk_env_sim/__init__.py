@@ -91,8 +91,7 @@ class SimEnv(Environment):
             raise ConfigError(f"site_config names {sorted(unknown)[0]!r}, which is not a site")
         world = self._world = self._world or RealWorld()
         client = recipe.client_app()
-        make_executor = self._executor_factory()
-        seed = self.seed if self.seed is not None else int.from_bytes(world.secret(6), "big")
+        executor = self._make_executor()
         run_id = _run_id(recipe.job_name, world)
         record = RunRecord(
             id=run_id,
@@ -101,7 +100,7 @@ class SimEnv(Environment):
             sites=self.sites,
             folder=self._run_folder(recipe, run_id),
             started=world.wall(),
-            seed=seed,
+            seed=self.seed,
             config=dict(recipe.config),
         )
         lock = _FolderLock(self.folder)
@@ -117,9 +116,9 @@ class SimEnv(Environment):
             dispatcher = LocalDispatcher(
                 execution.scope,
                 participants,
-                make_executor,
+                executor,
                 **self._copying(),
-                faults=fault_plan(self.faults, seed, self.sites),
+                faults=fault_plan(self.faults, execution.scope.seed, self.sites),
             )
         except BaseException:
             lock.release()
@@ -140,11 +139,10 @@ class SimEnv(Environment):
             self._world.close()
             self._world = None
 
-    def _executor_factory(self) -> Callable[[], Executor]:
-        executor = self.executor
-        if isinstance(executor, Executor):
-            return lambda: executor
-        made: Callable[[], Executor] = load("executor", executor)
+    def _make_executor(self) -> Executor:
+        if isinstance(self.executor, Executor):
+            return self.executor
+        made: Executor = load("executor", self.executor)()
         return made
 
     def _copying(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class AcmeEnvironment(Environment):
         for name in self.sites:
             props = {**recipe.config, **recipe.site_config.get(name, {})}
             participants[name] = Participant(name, client.for_site(), props)
-        run = execution.start(LocalDispatcher(execution.scope, participants, _OneByOne))
+        run = execution.start(LocalDispatcher(execution.scope, participants, _OneByOne()))
         self._runs.append(run)
         return run
 
