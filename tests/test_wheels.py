@@ -62,7 +62,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 def wheels(tmp_path_factory) -> Path:
     """A folder with the wheel of every distribution, built from copies of the sources."""
     top = tmp_path_factory.mktemp("sources")
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "runs", "build", "dist")
+    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", ".hypothesis", "runs")
     for name in ("kernel", "plugins"):
         shutil.copytree(repo.ROOT / name, top / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
