@@ -140,6 +140,11 @@ class Recipe:
         """Run in an environment. With `wait` until the end: Ctrl-C then aborts the run in good
         order and waits for it; a second one ends at once. Raises what keeps the run from starting;
         how it went is in the Run."""
+        if searched := loading.get():
+            raise UsageError(
+                f"{searched} executes its recipe while it is loaded",
+                cure='Put that under: if __name__ == "__main__":',
+            )
         run = env.deploy(self)
         if wait:
             try:

@@ -17,7 +17,7 @@ class Site:
         flk.describe(labels={str(label): int(n) for label, n in enumerate(counts)})
 
     @flk.collab
-    def train(self, weights: np.ndarray, epochs: int, rate: float) -> tuple[np.ndarray, int]:
+    def train(self, weights: np.ndarray, epochs: int, lr: float) -> tuple[np.ndarray, int]:
         """Go on with the received weights; return them and how many samples they saw."""
         rng = np.random.default_rng(flk.seed())
         wanted = np.eye(data.CLASSES)[self.labels]
@@ -26,6 +26,6 @@ class Site:
             for rows in np.array_split(order, max(1, len(order) // 16)):
                 scores = np.exp(self.images[rows] @ weights)
                 chances = scores / scores.sum(axis=1, keepdims=True)
-                weights -= rate * self.images[rows].T @ (chances - wanted[rows]) / len(rows)
+                weights -= lr * self.images[rows].T @ (chances - wanted[rows]) / len(rows)
         flk.log({"accuracy": float(np.mean((self.images @ weights).argmax(1) == self.labels))})
         return weights, len(self.labels)

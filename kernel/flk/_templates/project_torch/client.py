@@ -21,11 +21,11 @@ class Site:
 
     @flk.collab
     def train(
-        self, weights: dict[str, torch.Tensor], epochs: int, rate: float
+        self, weights: dict[str, torch.Tensor], epochs: int, lr: float
     ) -> tuple[dict[str, torch.Tensor], int]:
         """Go on with the received weights; return them and how many samples they saw."""
         self.model.load_state_dict(weights)
-        optimizer = torch.optim.SGD(self.model.parameters(), lr=rate, momentum=0.9)
+        optimizer = torch.optim.SGD(self.model.parameters(), lr=lr, momentum=0.9)
         dice = torch.Generator().manual_seed(flk.seed())
         for _ in range(epochs):
             for rows in torch.randperm(len(self.labels), generator=dice).split(16):
