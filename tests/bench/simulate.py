@@ -2,7 +2,7 @@
 
 1,000 sites get a model of 40 KB and return it. Two loops stand beside it in the same process: one
 that copies what goes out and comes back and sums it with weights as numpy does, and one that
-submits to a pool of threads. Peers run the same case where they are installed.
+submits to a pool of threads.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from statistics import median
 
 import flk
 import numpy as np
 
-from tests.bench import row, skipped
+from tests.bench import row
 
 SITES = 1000
 ROUNDS = 15
@@ -50,9 +49,11 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def simulated(server: type, **options: object) -> float:
+def simulated(server: type, sites: int = SITES, **options: object) -> float:
+    """Seconds a round."""
+    os.environ["FLK_PLUGINS_DISABLE"] = "progress"
     recipe = flk.Recipe("bench", server, Sites, trackers=[])
-    return median(recipe.execute(flk.env.sim(SITES, **options)).value()[3:])
+    return median(recipe.execute(flk.env.sim(sites, **options)).value()[3:])
 
 
 def train(weights):
@@ -77,7 +78,6 @@ def pooled(pool: ThreadPoolExecutor) -> None:
 
 
 def main() -> None:
-    os.environ["FLK_PLUGINS_DISABLE"] = "progress"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         ratios: dict[str, list[float]] = {"mean": [], "share": []}
         for _ in range(5):
@@ -99,9 +99,6 @@ def main() -> None:
         aim=">= 5",
     )
     row("a call in it", shared / SITES * 1e6, unit="µs", aim="")
-    for peer in ("nvflare", "flwr", "pfl"):
-        if find_spec(peer) is None:
-            skipped(f"the same round in {peer}", "not installed")
 
 
 if __name__ == "__main__":
