@@ -143,14 +143,24 @@ class RealWorld(World):
         return await asyncio.wrap_future(future)
 
     def thread(self, function: Callable[[], Any], name: str) -> Callable[[float | None], bool]:
-        thread = threading.Thread(
-            target=copy_context().run, args=(function,), name=name, daemon=True
-        )
+        ended = threading.Event()
+        context = copy_context()
+
+        def main() -> None:
+            try:
+                context.run(function)
+            finally:
+                ended.set()
+
+        thread = threading.Thread(target=main, name=name, daemon=True)
         thread.start()
 
         def join(timeout: float | None) -> bool:
-            thread.join(timeout)
-            return not thread.is_alive()
+            # an event, because Ctrl-C in Thread.join() marks a thread that lives as ended
+            if not ended.wait(timeout):
+                return False
+            thread.join()
+            return True
 
         return join
 
