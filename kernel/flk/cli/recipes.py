@@ -55,8 +55,9 @@ def _described(name: str) -> dict[str, Any]:
     workflow = load("workflow", name)
     parameters = []
     for parameter in inspect.signature(workflow).parameters.values():
-        required = parameter.default is parameter.empty
-        default = None if required else repr(parameter.default)
+        optional = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        required = parameter.default is parameter.empty and not optional
+        default = None if required or optional else repr(parameter.default)
         parameters.append(
             {
                 "name": str(parameter).partition(":")[0].partition("=")[0].strip(),
@@ -74,7 +75,10 @@ def _described(name: str) -> dict[str, Any]:
 
 def _text(shown: dict[str, Any]) -> str:
     blocks = [f"flk.workflow.{shown['name']}: {shown['summary']}\n"]
-    rows = [(p["name"], "required" if p["required"] else p["default"]) for p in shown["parameters"]]
+    rows = [
+        (p["name"], "required" if p["required"] else p["default"] or "")
+        for p in shown["parameters"]
+    ]
     if rows:
         blocks.append("Parameters\n" + table([(f"  {name}", value) for name, value in rows]))
     functions = shown["site_functions"]
