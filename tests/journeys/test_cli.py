@@ -132,6 +132,24 @@ def test_ctrl_c_ends_a_run_in_good_order_and_shows_what_was_reached(write, start
     assert "interrupted by the user" in err
 
 
+def test_ctrl_c_while_a_run_starts_ends_it_in_good_order_too(write, flk):
+    early = """
+    import os, signal
+    from flk_env_sim import SimEnv
+
+    deploy = SimEnv.deploy
+
+    def interrupted(env, recipe):
+        os.kill(os.getpid(), signal.SIGINT)
+        return deploy(env, recipe)
+
+    SimEnv.deploy = interrupted
+    """
+    done = flk("run", write(early + ENDLESS), "--json")
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["status"] == "aborted"
+
+
 def test_a_second_ctrl_c_ends_at_once_what_does_not_listen(write, started):
     process = started("run", write(STUCK))
     wait_for(process, "stuck")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -91,8 +92,25 @@ def run(
 
 
 def _execute(recipe: Recipe, environment: Environment) -> Run:
-    started = recipe.execute(environment, wait=False)
+    """Start it and wait for the end. A Ctrl-C while it starts waits until there is a run to end."""
+    early = False
+
+    def remember(number: int, frame: object) -> None:
+        nonlocal early
+        if early:
+            raise KeyboardInterrupt
+        early = True
+
+    before = signal.signal(signal.SIGINT, remember)
     try:
+        started = recipe.execute(environment, wait=False)
+    except BaseException:
+        signal.signal(signal.SIGINT, before)
+        raise
+    try:
+        signal.signal(signal.SIGINT, before)
+        if early:
+            raise KeyboardInterrupt
         started.wait()
     except KeyboardInterrupt:
         click.echo("Stopping when running functions end; Ctrl-C again stops at once.", err=True)
