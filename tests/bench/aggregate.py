@@ -11,11 +11,8 @@ sum.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -23,7 +20,7 @@ import numpy as np
 from flk.calls.reduction import Reduction
 from flk.calls.trees import arrays_of
 
-from tests.bench import row
+from tests.bench import resident, row
 
 Model = dict[str, Any]
 
@@ -136,29 +133,6 @@ def small() -> None:
         best["reduction"] - best["arithmetic"],
         unit="microseconds",
     )
-
-
-@contextmanager
-def resident() -> Iterator[Callable[[], int]]:
-    """Bytes of resident memory at the highest point inside, above the start."""
-    stop, highest = threading.Event(), [0]
-    start = _resident()
-
-    def watch() -> None:
-        while not stop.wait(0.002):
-            highest[0] = max(highest[0], _resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield lambda: highest[0] - start
-    finally:
-        stop.set()
-        watcher.join()
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 if __name__ == "__main__":

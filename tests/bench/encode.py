@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from flk.wire import Codecs, decode, encode
 
-from tests.bench import row, skipped
+from tests.bench import resident, row, skipped
 
 
 def main() -> None:
@@ -68,25 +66,11 @@ def measure(name: str, state: dict[str, Any], nbytes: int) -> None:
 
 def watched(work: Callable[[], Any]) -> tuple[Any, float, int]:
     """The result, seconds, and bytes of resident memory at the highest point above the start."""
-    stop, highest, start = threading.Event(), [0], resident()
-
-    def watch() -> None:
-        while not stop.wait(0.0005):
-            highest[0] = max(highest[0], resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    began = time.perf_counter()
-    result = work()
-    took = time.perf_counter() - began
-    highest[0] = max(highest[0], resident())
-    stop.set()
-    watcher.join()
-    return result, took, max(0, highest[0] - start)
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    with resident() as peak:
+        began = time.perf_counter()
+        result = work()
+        took = time.perf_counter() - began
+    return result, took, peak()
 
 
 if __name__ == "__main__":

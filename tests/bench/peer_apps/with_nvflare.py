@@ -41,7 +41,7 @@ class Server:
 
 
 def main(sites, rounds):
-    recipe = CollabRecipe("bench", server=Server(rounds), client=Site(), min_clients=sites)
+    recipe = CollabRecipe("bench", Server(rounds), Site(), min_clients=sites, sync_task_timeout=600)
     with tempfile.TemporaryDirectory() as folder:
         recipe.execute(SimEnv(num_clients=sites, workspace_root=folder)).get_result()
 
