@@ -109,12 +109,15 @@ class LocalDispatcher(Dispatcher):
     def drain(self) -> None:
         world = self.run.world
         while not self.run.aborted:
-            batch = self._pop_due()
+            with self._lock:
+                batch = heapq.heappop(self._heap) if self._heap else None
             if batch is None:
                 open_call = next(iter(self._under_way), None)
                 if open_call is None:
                     return
                 self.drive(open_call, _never)
+            elif batch.call.closed and batch.at > self.clock:
+                continue  # nobody would ever hear of it
             elif batch.is_async or batch.watched:
                 world.enter(self._on_loop(batch, _never))
             else:
@@ -222,11 +225,6 @@ class LocalDispatcher(Dispatcher):
             return False
         flight = self._under_way.get(call)
         return self._heap[0].at <= self.clock or flight is None or not flight.active
-
-    def _pop_due(self) -> Batch | None:
-        with self._lock:
-            due = self._heap and self._heap[0].at <= self.clock
-            return heapq.heappop(self._heap) if due else None
 
     def _freeze(self, call: Call) -> None:
         """The caller goes on before the work is done: what it sent must not change any more."""
