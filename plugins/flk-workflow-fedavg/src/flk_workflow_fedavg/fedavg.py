@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import flk
 from flk.calls import Guard, Reduction
 from flk.calls.trees import arrays_of, flatten, unflatten
-from flk.errors import QuorumError, UsageError
+from flk.errors import UsageError
 from flk.model import FLModel, ParamsType
 from flk.spi.aggregator import Aggregator
 from flk.spi.workflow import Workflow
@@ -118,14 +118,10 @@ class _Server:
             staleness=plan.staleness,
         )
         reduction = Reduction(plan.aggregator, model.params, guard)
-        results = self._sampled()(callback=reduction.add, **plan.options).train(model)
+        results = self._sampled()(blocking=False, **plan.options).train(model)
+        average = results.reduce(reduction)
         for site, error in results.failures.items():
             _log.warning("round %s goes on without %s: %s", model.current_round, site, error)
-        if not reduction.count:
-            raise QuorumError(
-                f"round {model.current_round} has no result to average", failures=results.failures
-            )
-        average = reduction.finish()
         return average if isinstance(average, FLModel) else FLModel(average)
 
     def _sampled(self) -> Any:
