@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from flk.cli.tables import table
-from flk.registry.catalog import installed
+from flk.registry.catalog import find, installed
 
 __all__ = ["recipes"]
 
@@ -67,7 +67,7 @@ def _described(name: str) -> dict[str, Any]:
         )
     return {
         "name": name,
-        "summary": (inspect.getdoc(workflow) or "").partition("\n\n")[0].replace("\n", " "),
+        "summary": find("workflow", name).summary,
         "parameters": parameters,
         "site_functions": list(workflow.calls),
     }

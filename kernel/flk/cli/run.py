@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from flk.errors import UsageError
+from flk.errors import FlkError, UsageError
 
 if TYPE_CHECKING:
     from flk.job import Recipe, Run
@@ -79,7 +79,7 @@ def run(
     from flk.job import load_recipe
 
     options = {"num_clients": sites, "seed": seed, "folder": folder}
-    with _stdout_to_stderr() if as_json else nullcontext():
+    with _stdout_to_stderr() if as_json else nullcontext(), _errors_of_user_code():
         recipe = load_recipe(target)
         recipe.set(dict(map(_setting, settings)) | _rounds(recipe, rounds))
         done = _execute(recipe, _environment(env, options))
@@ -173,6 +173,21 @@ def _setting(text: str) -> tuple[str, Any]:
     except tomllib.TOMLDecodeError:
         return name.strip(), value
     return name.strip(), parsed["value"] if len(parsed) == 1 else value
+
+
+@contextmanager
+def _errors_of_user_code() -> Iterator[None]:
+    """What the user's constructors and factories raise, as one sentence; other bugs stay bugs."""
+    from flk.job.place import place_of, sentence
+
+    try:
+        yield
+    except FlkError:
+        raise
+    except Exception as error:
+        if place := place_of(error):
+            raise FlkError(f"{sentence(error)} ({place})") from error
+        raise
 
 
 @contextmanager

@@ -9,11 +9,6 @@ WORKFLOW = """
     from flk.spi.workflow import Workflow
 
     class Acme(Workflow):
-        '''Averages the way acme does.
-
-        More about it.
-        '''
-
         calls = ("train", "evaluate")
 
         def __init__(self, model, rounds: int = 5, *, share=0.8, **more):
@@ -63,7 +58,7 @@ def test_one_workflow_shows_its_parameters_and_what_the_site_exports(acme, flk):
     code, out, _ = flk("recipes", "acme")
     assert code == 0
     assert out.splitlines() == [
-        "flk.workflow.acme: Averages the way acme does.",
+        "flk.workflow.acme: What flk-workflow-acme is for",
         "",
         "Parameters",
         "  model   required",

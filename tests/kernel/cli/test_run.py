@@ -463,6 +463,25 @@ def test_a_run_that_was_aborted_exits_with_1_and_says_why(write, run):
     assert err == "Aborted: enough\n"
 
 
+def test_a_constructor_that_raises_is_one_sentence_with_the_place(write, run):
+    made = """
+    import flk
+
+    class Server:
+        def __init__(self):
+            raise OSError("no such disk")
+
+        @flk.algo
+        def solve(self): ...
+
+    recipe = flk.Recipe("job", Server, Server)
+    """
+    path = write("app.py", made)
+    code, out, err = run("app.py")
+    assert (code, out) == (1, "")
+    assert err == f"Error: OSError: no such disk ({path}:6 in __init__)\n"
+
+
 def test_misuse_inside_a_run_is_a_failed_run(write, run):
     write("app.py", CODE.replace("return", "flk.site\n        return"))
     assert run("app.py")[0] == 1
