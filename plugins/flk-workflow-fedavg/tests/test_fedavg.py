@@ -3,30 +3,34 @@ in the journeys."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import flk
 import pytest
 from flk.errors import QuorumError, UsageError
 from flk.testing.fake_arrays import FakeArray, fake_arrays
+from flk.testing.local import LocalEnv, Memory
 from flk_workflow_fedavg import FedAvg
-
-_spec = importlib.util.spec_from_file_location(
-    "federation", Path(__file__).parent / "federation.py"
-)
-assert _spec is not None and _spec.loader is not None
-federation = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(federation)
 
 
 @pytest.fixture(autouse=True)
 def fakes() -> Iterator[None]:
     with fake_arrays():
         yield
+
+
+def run(
+    workflow: FedAvg, client: Any, sites: int = 4, memory: Memory | None = None, **config: Any
+) -> Any:
+    """One run to its end."""
+    environment = LocalEnv(sites, checkpoints=memory)
+    try:
+        recipe = flk.Recipe("test", workflow, client, trackers=[], config=config)
+        return recipe.execute(environment)
+    finally:
+        environment.stop()
 
 
 def number() -> int:
@@ -71,7 +75,7 @@ def initial() -> dict[str, Any]:
 
 
 def weight_after(rounds: int, client: Any, **options: Any) -> float:
-    done = federation.run(FedAvg(initial(), rounds, **options), client)
+    done = run(FedAvg(initial(), rounds, **options), client)
     assert done.error is None
     (value,) = done.result.params["w"].tolist()
     return float(value)
@@ -97,7 +101,7 @@ def test_a_difference_keeps_the_dtypes_of_the_model() -> None:
             return flk.FLModel(steps, flk.ParamsType.DIFF)
 
     start = {"steps": FakeArray([1, 2**40], "int64"), "half": FakeArray([1.0], "float16")}
-    params = federation.run(FedAvg(start, 2), Counts).result.params
+    params = run(FedAvg(start, 2), Counts).result.params
     assert (params["steps"].dtype, params["steps"].tolist()) == ("int64", [5, 2**40 + 6])
     assert (params["half"].dtype, params["half"].tolist()) == ("float16", [2.0])
 
@@ -109,7 +113,7 @@ def test_sites_that_differ_about_what_they_return_are_refused_and_named() -> Non
             kind = flk.ParamsType.DIFF if number() == 3 else flk.ParamsType.FULL
             return flk.FLModel(model.params, kind)
 
-    done = federation.run(FedAvg(initial(), 1), Mixed)
+    done = run(FedAvg(initial(), 1), Mixed)
     assert done.result.params["w"].tolist() == [1.0]
     (line,) = [line.text for line in done.logs]
     assert "site-3" in line and "params_type should be FULL and is DIFF" in line
@@ -127,12 +131,12 @@ def test_a_site_is_told_the_round_and_how_many_there_are() -> None:
             told.append((model.current_round, model.total_rounds))
             return model.params
 
-    federation.run(FedAvg(initial(), 3), Listens, sites=1)
+    run(FedAvg(initial(), 3), Listens, sites=1)
     assert told == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_the_number_of_rounds_is_a_setting() -> None:
-    done = federation.run(FedAvg(initial(), 5), ReturnsParams, rounds=2)
+    done = run(FedAvg(initial(), 5), ReturnsParams, rounds=2)
     assert (done.rounds, done.result.total_rounds) == (2, 2)
 
 
@@ -145,12 +149,12 @@ def test_the_initial_model_may_come_from_a_function_that_runs_at_the_server() ->
         assert flk.site == "server"
         return initial()
 
-    assert federation.run(FedAvg(make, 1), ReturnsParams).result.params["w"].tolist() == [3.5]
+    assert run(FedAvg(make, 1), ReturnsParams).result.params["w"].tolist() == [3.5]
 
 
 def test_what_was_given_as_initial_is_left_alone() -> None:
     given = initial()
-    federation.run(FedAvg(given, 2, server_optimizer=_in_place), ReturnsParams)
+    run(FedAvg(given, 2, server_optimizer=_in_place), ReturnsParams)
     assert given["w"].tolist() == [1.0]
 
 
@@ -163,7 +167,7 @@ def _in_place(params: Any, average: Any, state: dict[str, Any]) -> Any:
 
 
 def test_metrics_of_the_sites_are_averaged_by_weight_and_logged_each_round() -> None:
-    done = federation.run(FedAvg(initial(), 2), ReturnsModel)
+    done = run(FedAvg(initial(), 2), ReturnsModel)
     assert done.series("loss") == [(0, 3.0), (1, 3.0)]
     assert done.result.metrics == {"loss": 3.0}
 
@@ -172,7 +176,7 @@ def test_evaluate_measures_the_new_model_at_the_server() -> None:
     def evaluate(params: Any) -> dict[str, float]:
         return {"w": params["w"].tolist()[0], "loss": -1.0}
 
-    done = federation.run(FedAvg(initial(), 2, evaluate=evaluate), ReturnsModel)
+    done = run(FedAvg(initial(), 2, evaluate=evaluate), ReturnsModel)
     assert done.series("w") == [(0, 4.0), (1, 7.0)]
     assert done.result.metrics == {"loss": -1.0, "w": 7.0}
 
@@ -184,7 +188,7 @@ def test_a_metric_that_is_not_finite_somewhere_is_averaged_over_the_others() -> 
             loss = math.nan if number() == 2 else 1.0
             return flk.FLModel(model.params, metrics={"loss": loss})
 
-    assert federation.run(FedAvg(initial(), 1), Divides).result.metrics == {"loss": 1.0}
+    assert run(FedAvg(initial(), 1), Divides).result.metrics == {"loss": 1.0}
 
 
 # sampling -----------------------------------------------------------------------------------------
@@ -200,7 +204,7 @@ class Attends:
 
 
 def asked(sample: float, rounds: int = 1, sites: int = 20) -> list[set[str]]:
-    done = federation.run(FedAvg(initial(), rounds, sample=sample), Attends, sites)
+    done = run(FedAvg(initial(), rounds, sample=sample), Attends, sites)
     found: list[set[str]] = [set() for _ in range(rounds)]
     for metric in done.metrics:
         found[metric.round].add(metric.site)
@@ -240,24 +244,24 @@ class FailsBelow:
 
 
 def test_a_round_goes_on_without_a_site_that_failed_and_names_it() -> None:
-    done = federation.run(FedAvg(initial(), 1), FailsBelow, bad=1)
+    done = run(FedAvg(initial(), 1), FailsBelow, bad=1)
     assert done.result.params["w"].tolist() == [3.0]
     assert "site-1" in done.logs[-1].text and "the disk is full" in done.logs[-1].text
 
 
 def test_too_few_results_end_the_run_with_every_reason() -> None:
-    done = federation.run(FedAvg(initial(), 1, min_results=3), FailsBelow, bad=2)
+    done = run(FedAvg(initial(), 1, min_results=3), FailsBelow, bad=2)
     assert isinstance(done.error, QuorumError)
     assert list(done.error.failures) == ["site-1", "site-2"]
 
 
 def test_a_share_of_results_is_one_of_the_sites_that_were_asked() -> None:
     workflow = FedAvg(initial(), 1, sample=2, min_results=1.0)
-    assert federation.run(workflow, FailsBelow, bad=0).status == "completed"
+    assert run(workflow, FailsBelow, bad=0).status == "completed"
 
 
 def test_no_result_at_all_is_an_error_even_where_none_is_demanded() -> None:
-    done = federation.run(FedAvg(initial(), 1, min_results=0), FailsBelow, bad=4)
+    done = run(FedAvg(initial(), 1, min_results=0), FailsBelow, bad=4)
     assert isinstance(done.error, QuorumError)
     assert len(done.error.failures) == 4
 
@@ -268,8 +272,8 @@ def test_refused_results_do_not_count_towards_the_quorum() -> None:
         def train(self, model: flk.FLModel) -> Any:
             return {"w": FakeArray([math.nan if number() < 3 else 1.0])}
 
-    assert federation.run(FedAvg(initial(), 1, min_results=2), Poisons).status == "completed"
-    done = federation.run(FedAvg(initial(), 1, min_results=3), Poisons)
+    assert run(FedAvg(initial(), 1, min_results=2), Poisons).status == "completed"
+    done = run(FedAvg(initial(), 1, min_results=3), Poisons)
     assert isinstance(done.error, QuorumError)
     assert list(done.error.failures) == ["site-1", "site-2"]
 
@@ -289,6 +293,23 @@ def test_an_optimiser_gets_the_average_model_and_keeps_state_of_its_own(client: 
     assert weight_after(2, client, server_optimizer=momentum) == 1.0 + 3.0 + (1.5 + 3.0)
 
 
+def test_a_run_that_failed_goes_on_with_model_optimiser_and_sample() -> None:
+    fails_in = [2]
+
+    def fragile(params: Any, average: Any, state: dict[str, Any]) -> Any:
+        if flk.context.round in fails_in:
+            raise OSError("the disk is full")
+        return momentum(params, average, state)
+
+    workflow = FedAvg(initial(), 5, sample=2, server_optimizer=fragile)
+    memory = Memory()
+    assert run(workflow, ReturnsModel, memory=memory).rounds == 2
+    fails_in.clear()
+    again, undisturbed = run(workflow, ReturnsModel, memory=memory), run(workflow, ReturnsModel)
+    assert again.result.params["w"].tolist() == undisturbed.result.params["w"].tolist()
+    assert again.series("loss") == undisturbed.series("loss")[2:]
+
+
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
@@ -302,7 +323,7 @@ def test_an_optimiser_that_spoils_the_model_is_blamed_and_no_site(
     wrong: Any, complaint: str
 ) -> None:
     workflow = FedAvg(initial(), 3, server_optimizer=lambda *_: {"w": wrong})
-    done = federation.run(workflow, ReturnsParams)
+    done = run(workflow, ReturnsParams)
     assert (done.status, done.rounds) == ("failed", 0)
     assert "the server's optimizer" in str(done.error) and complaint in str(done.error)
 
@@ -317,7 +338,7 @@ def test_sites_that_do_not_export_train_are_refused_before_the_run() -> None:
             return None
 
     with pytest.raises(UsageError, match=r"train\(\)"):
-        federation.run(FedAvg(initial()), Idle)
+        run(FedAvg(initial()), Idle)
 
 
 def test_another_aggregator_takes_the_place_of_the_mean() -> None:
@@ -333,5 +354,5 @@ def test_another_aggregator_takes_the_place_of_the_mean() -> None:
 
 def test_one_workflow_serves_many_runs() -> None:
     workflow = FedAvg(initial(), 2, server_optimizer=momentum)
-    first, second = (federation.run(workflow, ReturnsModel).result.params["w"] for _ in "ab")
+    first, second = (run(workflow, ReturnsModel).result.params["w"] for _ in "ab")
     assert first.tolist() == second.tolist()
