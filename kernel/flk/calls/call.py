@@ -86,6 +86,7 @@ class Call:
         self.args = args
         self.kwargs = kwargs
         self.option = option
+        self.remembers = option.key is not None or option.retries > 0
         self.single = single
         self.nested = nested
         self.ordered = ordered
@@ -131,11 +132,22 @@ class Call:
             self._settled[index] = 1
             self._open -= 1
             self.answered += 1
-            self.values[index] = value
-            self.arrived.append(index)
-            if self._consumer is not None:
+            if self._consumer is None:
+                self.values[index] = value
+                self.arrived.append(index)
+            elif self._turn == index and self.ordered and not self._consuming:
+                self._turn = index + 1
+                self._consuming = True
+                self._hand_over(index, value)
+                self._consuming = False
+                if self.arrived:
+                    self._consume()
+            else:
+                self.values[index] = value
+                self.arrived.append(index)
                 self._consume()
-            self._after(index, "")
+            if self._open == 0 or self.on_answer is not None or self._waiters:
+                self._after(index, "")
         return True
 
     def fail(self, index: int, error: CallError) -> bool:
@@ -289,22 +301,22 @@ class Call:
     def _consume(self) -> None:
         if self._consuming:  # by a consumer that cancels; the loop below goes on after it
             return
-        consumer = self._consumer
-        assert consumer is not None
         self._consuming = True
+        while self._defect is None and (index := self._next()) is not None:
+            value, self.values[index] = self.values[index], MISSING
+            self._hand_over(index, value)
+        self._consuming = False
+
+    def _hand_over(self, index: int, value: Any) -> None:
+        consumer, site = self._consumer, self.targets[index]
+        assert consumer is not None
         try:
-            while self._defect is None and (index := self._next()) is not None:
-                value, self.values[index] = self.values[index], MISSING
-                site = self.targets[index]
-                try:
-                    consumer(site, value)
-                except ContributionRefused as error:
-                    self.refuse(site, error)
-                except BaseException as error:
-                    self._defect = error
-                    self.cancel("the callback of the call failed")
-        finally:
-            self._consuming = False
+            consumer(site, value)
+        except ContributionRefused as error:
+            self.refuse(site, error)
+        except BaseException as error:
+            self._defect = error
+            self.cancel("the callback of the call failed")
 
     def _next(self) -> int | None:
         """Take the index of the value whose turn it is from those that have arrived."""

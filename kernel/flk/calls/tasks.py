@@ -51,28 +51,29 @@ class Host(Protocol):
     participants: dict[str, Participant]
 
 
-class Task:
-    """See flk.spi.executor.SiteTask."""
+class Task(Context):
+    """See flk.spi.executor.SiteTask. It is also the context of the code that it calls."""
 
-    __slots__ = (
-        "_host", "attempt", "fault", "function", "index", "is_async", "parent",
-        "participant", "running", "site", "started", "target",
-    )  # fmt: skip
+    attempt = 0
+    fault: Fault | None = None
+    running: set[Task] | None = None
+    started = 0.0
 
     def __init__(
         self, host: Host, parent: Call, index: int, participant: Participant, export: Export
     ) -> None:
         self._host = host
-        self.parent = parent
+        self.parent = self._call = parent
         self.index = index
-        self.participant = participant
-        self.site = participant.name
-        self.function = parent.function
+        self.participant = self._participant = participant
         self.target, self.is_async = export
-        self.attempt = 0
-        self.fault: Fault | None = None
-        self.running: set[Task] | None = None
-        self.started = 0.0
+        self._run = parent.run
+        self._round = parent.round
+        self.caller = parent.caller or participant.name
+
+    @property
+    def function(self) -> str:
+        return self.parent.function
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -84,54 +85,51 @@ class Task:
 
     def call(self) -> Any:
         if self.running is None:
-            return self._call()
+            return self._run_here()
         self.started = self._host.run.world.now()
         self.running.add(self)
         try:
-            return self._call()
+            return self._run_here()
         finally:
             self.running.discard(self)
 
-    def _call(self) -> Any:
+    def _run_here(self) -> Any:
         participant = self.participant
-        memory = self._memory_key()
+        parent, copy = self.parent, self._host.copy
+        memory = self._memory_key() if parent.remembers else None
         if memory is not None and memory in participant.answers:
             return self._answer(participant.answers[memory])
-        context = self._context()
         if participant.broken is not None or self.fault is not None:
             self._before()
-        args, kwargs = self._arguments()
-        token = _current.set(context)
+        args, kwargs = parent.args, parent.kwargs
+        if copy is not None:
+            args, kwargs = copy(args), (copy(kwargs) if kwargs else kwargs)
+        token = _current.set(self)
         try:
             value = self.target(*args, **kwargs)
             if type(value) in _LAZY:
                 if type(value) is not CoroutineType:
-                    return _stream(self._host, self, value, context)
+                    return _stream(self._host, self, value)
                 value = self._host.run.world.enter(value)
         finally:
             _current.reset(token)
         if memory is not None:
             self._remember(memory, value)
-        return self._answer(value)
+        return value if self.fault is None else self._answer(value)
 
     async def call_async(self) -> Any:
         participant = self.participant
-        memory = self._memory_key()
+        memory = self._memory_key() if self.parent.remembers else None
         if memory is not None and memory in participant.answers:
             return self._answer(participant.answers[memory])
         if participant.broken is not None or self.fault is not None:
             await self._host.run.world.run(self._before)
         args, kwargs = self._arguments()
-        with entered(self._context()):
+        with entered(self):
             value = await self.target(*args, **kwargs)
         if memory is not None:
             self._remember(memory, value)
         return self._answer(value)
-
-    def _context(self) -> Context:
-        parent = self.parent
-        caller = parent.caller or self.site
-        return Context(parent.run, self.participant, caller, parent.round, parent)
 
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         copy, parent = self._host.copy, self.parent
@@ -141,11 +139,11 @@ class Task:
             copy(parent.kwargs) if parent.kwargs else {}
         )
 
-    def _memory_key(self) -> object | None:
+    def _memory_key(self) -> object:
         option = self.parent.option
         if option.key is not None:
             return (self.function, option.target, option.key)
-        return (self.parent.id, self.index) if option.retries else None
+        return (self.parent.id, self.index)
 
     def _remember(self, key: object, value: Any) -> None:
         copy = self._host.copy
@@ -186,7 +184,7 @@ class Task:
         participant = self.participant
         if isinstance(participant.app, ClientApp):
             participant.restart(participant.app.for_site())
-            with entered(self._context()):
+            with entered(self):
                 Phase(self._host, self.site, "init")()
 
 
@@ -284,7 +282,7 @@ def as_call_error(task: Task, error: BaseException) -> CallError:
     return wrapped
 
 
-def _stream(host: Host, task: Task, generator: Any, context: Context) -> Stream:
+def _stream(host: Host, task: Task, generator: Any) -> Stream:
     world = host.run.world
     asynchronous = isinstance(generator, AsyncGeneratorType)
 
@@ -293,7 +291,7 @@ def _stream(host: Host, task: Task, generator: Any, context: Context) -> Stream:
 
     def step() -> Any:
         try:
-            with entered(context):
+            with entered(task):
                 return own(next(generator, MISSING))
         except BaseException as error:
             raise as_call_error(task, error) from error
@@ -304,7 +302,7 @@ def _stream(host: Host, task: Task, generator: Any, context: Context) -> Stream:
         if not asynchronous:
             return await world.run(step)
         try:
-            with entered(context):
+            with entered(task):
                 return own(await anext(generator, MISSING))
         except asyncio.CancelledError:
             raise

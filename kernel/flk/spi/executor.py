@@ -21,8 +21,11 @@ class SiteTask(Protocol):
     changed) instead.
     """
 
-    site: str
-    function: str
+    @property
+    def site(self) -> str: ...
+
+    @property
+    def function(self) -> str: ...
 
     @property
     def target(self) -> Callable[..., Any]: ...
