@@ -275,6 +275,9 @@ class _Capture(logging.Handler):
         if site is not None:
             text = self.format(record)[:10_000]
             self._execution.run.logs.append(LogLine(record.created, site, record.levelname, text))
+        last = logging.lastResort
+        if last and record.levelno >= last.level and logging.getLogger().handlers == [self]:
+            last.handle(record)  # who configured no logging still sees warnings
 
 
 def _trackers(recipe: Recipe, bus: Bus) -> list[tuple[str, Tracker]]:

@@ -15,6 +15,7 @@ from flk.calls.app import App, ClientApp, ModuleWrapper, ServerApp, instance
 from flk.calls.decorators import mark_of
 from flk.errors import ConfigError, UsageError
 from flk.spi.workflow import Workflow
+from flk.wire import Codecs
 
 if TYPE_CHECKING:
     from flk.job.run import Run
@@ -30,21 +31,20 @@ loading: ContextVar[str] = ContextVar("flk_loading", default="")
 
 
 class Recipe:
-    """A federated job, ready to run in any environment:
-    `flk.Recipe("digits").execute(flk.env.sim(5))`.
+    """A federated job, ready to run anywhere: `flk.Recipe("digits").execute(flk.env.sim(5))`.
 
     job_name: letters, digits, `.`, `_`, `-`; at most 63 characters.
-    server: an object, class or module with one `@flk.algo` function, or a workflow
-    (`flk.workflow.fedavg(...)`). client: an object, class, module or factory with `@flk.collab`
-    functions; each site gets an instance of its own.
-        What is not given is looked for in the calling module.
+    server: an object, class or module with one `@flk.algo` function, or a workflow.
+    client: an object, class, module or factory with `@flk.collab` functions; each site gets an
+        instance of its own. What is not given is looked for in the calling module.
     min_clients: fewest sites that must start; an environment with fewer is refused.
-    server_objects, client_objects: named child objects, reached by `flk.clients(target="name")`.
+    server_objects, client_objects: named child objects, called by `flk.clients(target="name")`.
     trackers: names or Tracker objects; None takes `jsonl` if it is installed.
     config: settings with their defaults, read by everybody as `flk.props`; parameters of the
-    algorithm that have the
-        name of a setting are filled from it. site_config: site name to settings that only this site
-        sees.
+        algorithm that have the name of a setting are filled from it.
+    site_config: site name to settings that only this site sees.
+    types: dataclasses, namedtuples and enums that shall travel, by the name they travel under:
+        `{"acme.Point/1": Point}`.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Recipe:
         trackers: Sequence[str | Tracker] | None = None,
         config: Mapping[str, Any] | None = None,
         site_config: Mapping[str, Mapping[str, Any]] | None = None,
+        types: Mapping[str, type] | None = None,
     ) -> None:
         if not isinstance(job_name, str) or not _NAME.fullmatch(job_name):
             raise UsageError(
@@ -77,6 +78,16 @@ class Recipe:
         self.trackers = None if trackers is None else list(trackers)
         self.config = dict(config or {})
         self.site_config = {site: dict(values) for site, values in (site_config or {}).items()}
+        self.types = dict(types or {})
+        self.codecs()
+
+    def codecs(self) -> Codecs:
+        """What travels in this job: the kernel's types, those of `types`, and those of serializers,
+        which join when they are first met."""
+        codecs = Codecs()
+        for name, cls in self.types.items():
+            codecs.register(cls, name)
+        return codecs
 
     def server_app(self) -> ServerApp:
         """The server's code, made anew: one run never sees what another left in it."""
@@ -104,6 +115,18 @@ class Recipe:
         `inspect.Parameter.empty` where one still needs a value."""
         parameters = inspect.signature(self.server_app().algo).parameters
         return {name: p.default for name, p in parameters.items()} | self.config
+
+    def check_sites(self, sites: Sequence[str]) -> None:
+        """For environments, before anything runs: ConfigError if the job cannot run with these
+        sites."""
+        if len(sites) < self.min_clients:
+            raise ConfigError(
+                f"the job needs {self.min_clients} sites, and there are {len(sites)}",
+                cure="Give the environment more sites or the recipe fewer min_clients",
+            )
+        unknown = sorted(set(self.site_config).difference(sites))
+        if unknown:
+            raise ConfigError(f"site_config names {unknown[0]!r}, which is not a site here")
 
     def set(self, values: Mapping[str, Any]) -> None:
         """Change settings; one that neither `config` nor the algorithm's parameters know is a

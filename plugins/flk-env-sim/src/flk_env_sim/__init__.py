@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flk.calls import Fault, LocalDispatcher, Participant
-from flk.errors import ConfigError, UsageError
+from flk.errors import UsageError
 from flk.job import CheckpointManager, Execution, Recipe, Run
 from flk.registry import installed, load
 from flk.spi.environment import Environment
@@ -26,21 +26,25 @@ from flk_env_sim.faults import fault_plan
 
 __all__ = ["SimEnv"]
 
+_DEFAULT = 5
+
 
 class SimEnv(Environment):
     """`flk.env.sim(num_clients=5, seed=0)`; the sites are called `site-1` to `site-N`.
 
-    num_clients: how many sites; or `sites`, their names.
+    num_clients: how many sites; by default 5, or as many as the recipe needs.
+    sites: their names instead.
     seed: what `flk.rng()` and `flk.seed()` derive from; None takes a new one each time.
     folder: the run folder. With one, committed rounds are durable: a run that died goes on there
-    after its last
-        committed round. Without, a new folder `runs/<run>` takes what trackers write, and nothing
-        is resumed.
+        after its last committed round. Without, a new folder `runs/<run>` takes what trackers
+        write, and nothing is resumed.
     executor: `serial` (one site after the other), the name of another executor plugin, or an
-    Executor object. share: pass references instead of copies: faster, and sites that change what
-    they receive disturb each other. strict: pass every value through the serializers, so that what
-    works here can be deployed. faults: see `flk_env_sim.faults`. world: time, randomness, threads
-    and files; the real ones unless given.
+        Executor object.
+    share: pass references instead of copies: faster, and sites that change what they receive
+        disturb each other.
+    strict: pass every value through the serializers, so that what works here can be deployed.
+    faults: see `flk_env_sim.faults`.
+    world: time, randomness, threads and files; the real ones unless given.
     """
 
     def __init__(
@@ -57,13 +61,12 @@ class SimEnv(Environment):
         world: World | None = None,
     ) -> None:
         if sites is None:
-            count = 5 if num_clients is None else num_clients
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            if num_clients is not None and (type(num_clients) is not int or num_clients < 1):
                 raise UsageError(f"num_clients={num_clients!r} is not a number of sites")
-            sites = [f"site-{n}" for n in range(1, count + 1)]
+            sites = _numbered(num_clients or 0)
         elif num_clients not in (None, len(sites)):
             raise UsageError(f"num_clients={num_clients} and {len(sites)} names in sites= differ")
-        if len(set(sites)) != len(sites) or "server" in sites or not sites:
+        elif len(set(sites)) != len(sites) or "server" in sites or not sites:
             raise UsageError(
                 "sites= needs different names, at least one, and none of them 'server'"
             )
@@ -81,14 +84,9 @@ class SimEnv(Environment):
         self._runs: list[Run] = []
 
     def deploy(self, recipe: Recipe) -> Run:
-        if len(self.sites) < recipe.min_clients:
-            raise ConfigError(
-                f"the job needs {recipe.min_clients} sites, the simulator has {len(self.sites)}",
-                cure=f"Use flk.env.sim(num_clients={recipe.min_clients}) or fewer min_clients",
-            )
-        unknown = set(recipe.site_config) - set(self.sites)
-        if unknown:
-            raise ConfigError(f"site_config names {sorted(unknown)[0]!r}, which is not a site")
+        sites = self.sites or _numbered(max(_DEFAULT, recipe.min_clients))
+        recipe.check_sites(sites)
+        codecs = recipe.codecs()
         world = self._world = self._world or RealWorld()
         client = recipe.client_app()
         executor = self._make_executor()
@@ -97,7 +95,7 @@ class SimEnv(Environment):
             id=run_id,
             job=recipe.job_name,
             environment="sim",
-            sites=self.sites,
+            sites=sites,
             folder=self._run_folder(recipe, run_id),
             started=world.wall(),
             seed=self.seed,
@@ -106,10 +104,14 @@ class SimEnv(Environment):
         lock = _FolderLock(self.folder)
         try:
             execution = Execution(
-                recipe, record, world, checkpoints=self._checkpoints(world), at_end=lock.release
+                recipe,
+                record,
+                world,
+                checkpoints=self._checkpoints(world, codecs),
+                at_end=lock.release,
             )
             participants = {"server": execution.server}
-            for name in self.sites:
+            for name in sites:
                 props = {**recipe.config, **recipe.site_config.get(name, {})}
                 participants[name] = Participant(name, client.for_site(), props)
                 participants[name].state.update(execution.restored_sites.get(name, {}))
@@ -117,8 +119,8 @@ class SimEnv(Environment):
                 execution.scope,
                 participants,
                 executor,
-                **self._copying(),
-                faults=fault_plan(self.faults, execution.scope.seed, self.sites),
+                **self._copying(codecs),
+                faults=fault_plan(self.faults, execution.scope.seed, sites),
             )
         except BaseException:
             lock.release()
@@ -145,26 +147,23 @@ class SimEnv(Environment):
         made: Executor = load("executor", self.executor)()
         return made
 
-    def _copying(self) -> dict[str, Any]:
+    def _copying(self, codecs: Codecs) -> dict[str, Any]:
         if self.share:
             return {"copy": None}
         if not self.strict:
             return {}
-        codecs = Codecs()
 
         def through_serializers(value: Any) -> Any:
-            encoded = encode(value, codecs)
-            return decode(
-                encoded.skeleton, [memoryview(bytearray(b)) for b in encoded.buffers], codecs
-            )
+            encoded = encode(value, codecs).owned()
+            return decode(encoded.skeleton, encoded.buffers, codecs)
 
         return {"copy": through_serializers}
 
-    def _checkpoints(self, world: World) -> CheckpointManager | None:
+    def _checkpoints(self, world: World, codecs: Codecs) -> CheckpointManager | None:
         if self.folder is None:
             return None
         store = load("store", "file").open(str(self.folder / "checkpoints"), world)
-        return CheckpointManager(store, "rounds", Codecs())
+        return CheckpointManager(store, "rounds", codecs)
 
     def _run_folder(self, recipe: Recipe, run_id: str) -> Path | None:
         if self.folder is not None:
@@ -173,6 +172,10 @@ class SimEnv(Environment):
         if wanted is None:
             wanted = [p.name for p in installed("tracker") if p.name == "jsonl"]
         return (Path("runs") / run_id).absolute() if wanted else None
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"site-{n}" for n in range(1, count + 1))
 
 
 def _run_id(job: str, world: World) -> str:
