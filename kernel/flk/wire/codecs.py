@@ -188,7 +188,8 @@ def _user_codec(cls: type, name: str) -> Codec:
 def _cure(cls: type, frozen: bool) -> str:
     package = cls.__module__.partition(".")[0]
     if issubclass(cls, Enum) or dataclasses.is_dataclass(cls) or hasattr(cls, "_fields"):
-        return f"Register it: codecs.register({cls.__qualname__}, '{package}.{cls.__name__}/1')"
+        name = "yours" if package == "__main__" else package
+        return f"Name it in the recipe: types={{'{name}.{cls.__name__}/1': {cls.__qualname__}}}"
     if frozen:
         return f"List the serializer {package!r} before this process connects"
     return f"Pass plain data instead, or install flk-serializer-{package}"
