@@ -25,6 +25,11 @@ def test_a_missed_aim_stands_out_in_the_table() -> None:
     assert runner.line("simulation", row) == "| simulation | calls | 0.5 x | >= 0.8 | **no** |"
 
 
+def test_large_figures_are_written_in_full() -> None:
+    row = {"what": "calls", "value": 1087.6, "unit": "times faster", "aim": ""}
+    assert "| 1,088 times faster |" in runner.line("simulation", row)
+
+
 def test_a_peer_that_is_not_installed_has_a_row_that_says_so(capsys) -> None:
     bench.skipped("beside a peer", "it is not installed")
     row = json.loads(capsys.readouterr().out)

@@ -48,8 +48,9 @@ def line(name: str, row: dict[str, Any]) -> str:
     if "why" in row:
         return f"| {name} | {row['what']} | - | | {row['why']} |"
     holds = ("yes" if reached(row["value"], row["aim"]) else "**no**") if row["aim"] else ""
-    value = f"{row['value']:.3g} {row['unit']}"
-    return f"| {name} | {row['what']} | {value} | {row['aim']} | {holds} |"
+    value = row["value"]
+    value = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return f"| {name} | {row['what']} | {value} {row['unit']} | {row['aim']} | {holds} |"
 
 
 def main(wanted: list[str]) -> int:

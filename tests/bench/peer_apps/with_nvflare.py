@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from nvflare.collab import CollabRecipe, collab
@@ -42,7 +43,7 @@ class Server:
 
 def main(sites, rounds):
     recipe = CollabRecipe("bench", Server(rounds), Site(), min_clients=sites, sync_task_timeout=600)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         recipe.execute(SimEnv(num_clients=sites, workspace_root=folder)).get_result()
 
 
