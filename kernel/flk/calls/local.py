@@ -160,31 +160,33 @@ class LocalDispatcher(Dispatcher):
         return participant.broken is None and any(getattr(part, phase + "s") for part in parts)
 
     def _batches(self, call: Call) -> list[Batch]:
-        tasks: list[Task] = []
+        kinds: dict[bool, list[Task]] = {True: [], False: []}
+        participants, function, child = self.participants, call.function, call.option.target
         for index, name in enumerate(call.targets):
-            participant = self.participants.get(name)
+            participant = participants.get(name)
             try:
                 if participant is None:
                     raise SiteLost(f"there is no {name!r} here", site=name, may_have_run=False)
-                export = participant.app.lookup(call.function, call.option.target, name)
+                export = participant.app.lookup(function, child, name)
             except CallError as error:
                 call.fail(index, error)
-                continue
-            tasks.append(Task(self, call, index, participant, export))
+            else:
+                kinds[export.is_async].append(Task(self, call, index, participant, export))
         if self._faults is not None:
+            tasks = sorted((*kinds[True], *kinds[False]), key=lambda task: task.index)
             return [self._batch_of_one(task) for task in tasks]
-        kinds = ([t for t in tasks if t.is_async], [t for t in tasks if not t.is_async])
-        return [Batch(self.clock, next(self._order), call, kind) for kind in kinds if kind]
+        return [Batch(self.clock, next(self._order), call, kind) for kind in kinds.values() if kind]
 
     def _batch_of_one(self, task: Task) -> Batch:
         """Under injected faults each answer has an instant of its own; a site works on its calls in
         order."""
+        key = (task.site, task.function)
         with self._lock:
-            key = (task.site, task.function)
             before = self._counts.get(key, 0)
             self._counts[key] = before + 1
-            task.fault = self._faults(*key, before) if self._faults is not None else None
-            delay = task.fault.delay if task.fault else 0.0
+        task.fault = self._faults(*key, before) if self._faults is not None else None
+        delay = task.fault.delay if task.fault else 0.0
+        with self._lock:
             at = max(self.clock + delay, self._busy.get(task.site, 0.0))
             self._busy[task.site] = at
             return Batch(at, next(self._order), task.parent, [task])
@@ -400,22 +402,17 @@ class LocalDispatcher(Dispatcher):
 
     def _done(self, task: Any, value: Any, error: BaseException | None) -> None:
         call = task.parent
-        if (
-            error is None
-            and self.copy is not None
-            and type(value) is not Stream
-            and not call.hands_over(task.index)
-        ):
+        if error is None and self.copy is not None and not call.hands_over(task.index):
             try:
-                value = self.copy(value)
+                value = value if type(value) is Stream else self.copy(value)
             except Exception as cannot:
                 error = cannot
-        if error is None:
+        if error is not None:
+            self._failed(task, error)
+        else:
             call.succeed(task.index, value)
             if task.fault is not None and task.fault.repeat:
                 call.succeed(task.index, value)
-        else:
-            self._failed(task, error)
         if call.option.grace is not None and call.quorum_reached and not call.closed:
             self._begin_grace(call, task.is_async)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flk.calls import Fault, LocalDispatcher, Participant, trees
-from flk.errors import ConfigError
 from flk.job import Execution, Recipe, Run
 from flk.spi.environment import Environment
 from flk.spi.executor import Executor, SiteTask
@@ -85,8 +84,7 @@ class LocalEnv(Environment):
         self._runs: list[Run] = []
 
     def deploy(self, recipe: Recipe) -> Run:
-        if len(self.sites) < recipe.min_clients:
-            raise ConfigError(f"the job needs {recipe.min_clients} sites, not {len(self.sites)}")
+        recipe.check_sites(self.sites)
         client = recipe.client_app()
         world = self._world = self._world or RealWorld()
         record = RunRecord(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
+from flk.errors import UsageError
 from flk.spi.executor import Executor, SiteTask
 from flk.world import World
 
@@ -23,6 +24,8 @@ class ThreadsExecutor(Executor):
     capabilities: ClassVar[frozenset[str]] = frozenset({"parallel"})
 
     def __init__(self, workers: int | None = None) -> None:
+        if workers is not None and (type(workers) is not int or workers < 1):
+            raise UsageError(f"workers={workers!r} is not a count of at least 1")
         self.workers = workers or os.cpu_count() or 1
 
     def open(self, world: World) -> None:

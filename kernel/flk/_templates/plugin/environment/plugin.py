@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flk.calls import LocalDispatcher, Participant
-from flk.errors import ConfigError, UsageError
+from flk.errors import UsageError
 from flk.job import Execution, Recipe, Run
 from flk.spi.environment import Environment
 from flk.spi.executor import Executor, SiteTask
@@ -27,8 +27,7 @@ class AcmeEnvironment(Environment):
         self._runs: list[Run] = []
 
     def deploy(self, recipe: Recipe) -> Run:
-        if len(self.sites) < recipe.min_clients:
-            raise ConfigError(f"the job needs {recipe.min_clients} sites, not {len(self.sites)}")
+        recipe.check_sites(self.sites)
         client = recipe.client_app()
         world = self._world = self._world or RealWorld()
         record = RunRecord(
