@@ -2,8 +2,27 @@ from typing import Any
 
 import pytest
 from flk.spi.aggregator import Aggregator
+from flk.spi.workflow import Workflow
 from flk.testing.aggregator import AggregatorSuite
-from flk_workflow_fedavg import Mean
+from flk.testing.workflow import WorkflowSuite
+from flk_workflow_fedavg import FedAvg, Mean
+
+
+def momentum(params: Any, average: Any, state: dict[str, Any]) -> Any:
+    state["step"] = 0.9 * state.get("step", 0.0) + average["w"] - params["w"]
+    return {"w": params["w"] + state["step"]}
+
+
+class TestFedAvg(WorkflowSuite):
+    capabilities = frozenset({"durable", "tolerant"})
+
+    def make(self) -> Workflow:
+        return FedAvg({"w": 1.0}, rounds=3)
+
+
+class TestFedAvgWithASampleAndAnOptimiser(WorkflowSuite):
+    def make(self) -> Workflow:
+        return FedAvg({"w": 1.0}, rounds=3, sample=2, server_optimizer=momentum)
 
 
 class TestMean(AggregatorSuite):
