@@ -122,7 +122,7 @@ class Mean(Aggregator):
             raise ValueError(f"there are {len(leaves)} leaves and {len(dtypes)} dtypes")
         self._dtypes = dtypes
         self._sums = []
-        self._unit = _power_of_two(weight)
+        self._unit = weight  # equal weights, the usual case, then need no multiplication
 
     def _compare(self, leaves: Sequence[Any], dtypes: list[str]) -> None:
         if dtypes != self._dtypes:
