@@ -1,10 +1,10 @@
 """Faults on purpose, so that users test what their algorithm does about them: drawn from the seed,
 or exactly placed.
 
-    faults={"drop": 0.1, "nan": 0.02, "delay": 3.0}             # each call of each site, by
-    probability; mean seconds faults={"site-2": {"crash": 4}, "site-5": {"nan": [0, 1]}}  # that
-    site's 4th call, 0-based; its first two faults=lambda site, function, n: flk.calls.Fault(...)
-    # anything else
+    faults={"drop": 0.1, "nan": 0.02, "delay": 3.0}   # by chance, at each call; mean seconds
+    faults={"site-2": {"crash": 3, "delay": 60}}      # its fourth call of each function; always
+    faults={"site-5": {"nan": [0, 1], "drop": True}}  # its first two calls; every call
+    faults=lambda site, function, n: flk.calls.Fault(...)  # anything else, n from 0
 
 `drop`: the site is not reached. `reply_lost`: it works, its answer is lost. `crash`: its process
 dies and comes back with `flk.state` only. `nan`: every float it returns is NaN. `late`: its answer
@@ -41,7 +41,7 @@ def fault_plan(
     chances = {k: _chance(k, v) for k, v in wanted.items() if k in KINDS}
     placed = {k: v for k, v in wanted.items() if k not in KINDS}
     for site, kinds in placed.items():
-        if site not in sites or not isinstance(kinds, Mapping) or set(kinds) - set(KINDS):
+        if site not in sites or not _is_placed(kinds):
             raise ConfigError(
                 f"faults={{{site!r}: {kinds!r}}} names neither a fault nor a site with its faults",
                 cure=f"Faults are {', '.join(KINDS)}; sites are {sites[0]} to {sites[-1]}",
@@ -90,10 +90,27 @@ def not_a_number(value: Any) -> Any:
 
 
 def _chance(kind: str, value: Any) -> float:
-    number = float(value)
-    if number < 0 or (kind != "delay" and number > 1) or not math.isfinite(number):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = float(value) if is_number else math.nan
+    if not number >= 0 or (kind != "delay" and number > 1) or not math.isfinite(number):
         raise ConfigError(f"faults={{{kind!r}: {value!r}}} is not a probability from 0 to 1")
     return number
+
+
+def _is_placed(kinds: Any) -> bool:
+    if not isinstance(kinds, Mapping) or set(kinds) - set(KINDS):
+        return False
+    delay = kinds.get("delay", 0)
+    whens = [when for kind, when in kinds.items() if kind != "delay"]
+    return (
+        isinstance(delay, int | float)
+        and 0 <= delay < math.inf
+        and all(
+            isinstance(when, int | range)
+            or (isinstance(when, list | tuple | set) and all(type(n) is int for n in when))
+            for when in whens
+        )
+    )
 
 
 def _hits(when: Any, before: int) -> bool:
