@@ -195,7 +195,8 @@ def test_a_hook_for_the_end_runs_at_once_after_it() -> None:
 
 @pytest.mark.parametrize(
     ("needed", "answers", "enough"),
-    [(None, 1, True), (None, 0, False), (3, 3, True), (3, 2, False), (0.5, 2, True), (0.5, 1, False),
+    [(None, 1, True), (None, 0, False), (3, 3, True), (3, 2, False), (0.5, 2, True),
+     (0.5, 1, False),
      (0.6, 2, False), (1.0, 4, True), (1.0, 3, False), (0, 0, True), (5, 4, False)],
 )  # fmt: skip
 def test_the_quorum_is_a_count_or_a_share(needed: Any, answers: int, enough: bool) -> None:
