@@ -23,7 +23,7 @@ from flk.errors import (
     RunAborted,
 )
 
-__all__ = ["MISSING", "Call", "Progress"]
+__all__ = ["MISSING", "Call", "Progress", "Spilled"]
 
 
 class _Missing:
@@ -33,6 +33,15 @@ class _Missing:
 
 MISSING = _Missing()
 """Stands where a value has not arrived, failed or was handed over."""
+
+
+class Spilled:
+    """An answer that waits for its turn outside of memory."""
+
+    __slots__ = ("load",)
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self.load = load
 
 
 class Progress:
@@ -169,6 +178,12 @@ class Call:
         """Whether an answer would go at once to a consumer that does not keep it, so that nobody
         ever sees its memory again."""
         return not self._keeps and (not self.ordered or self._turn == index)
+
+    def holds_back(self, index: int) -> bool:
+        """Whether an answer has to wait for its turn while another one waits already: its memory
+        is better kept elsewhere."""
+        early = self.ordered and self._turn != index and len(self.arrived) > 0
+        return not self._keeps and early
 
     def settled(self, index: int) -> bool:
         return bool(self._settled[index]) or self.closed
@@ -311,7 +326,7 @@ class Call:
         consumer, site = self._consumer, self.targets[index]
         assert consumer is not None
         try:
-            consumer(site, value)
+            consumer(site, value.load() if type(value) is Spilled else value)
         except ContributionRefused as error:
             self.refuse(site, error)
         except BaseException as error:

@@ -20,7 +20,7 @@ from typing import Any
 
 from flk.calls import trees
 from flk.calls.app import Export
-from flk.calls.call import Call
+from flk.calls.call import Call, Spilled
 from flk.calls.context import Participant, RunScope
 from flk.calls.dispatch import Dispatcher
 from flk.calls.options import CallOption
@@ -37,7 +37,8 @@ class LocalDispatcher(Dispatcher):
 
     executor: how sites of one call work side by side; opened here. copy: makes a value the
     receiver's own; None passes references. faults: asked at each call of a site with (site,
-    function, how many such calls came before).
+    function, how many such calls came before). spill: puts an answer that waits for its turn in a
+    sum outside of memory, and gives what loads it; None keeps it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class LocalDispatcher(Dispatcher):
         *,
         copy: Callable[[Any], Any] | None = trees.copy,
         faults: Callable[[str, str, int], Fault | None] | None = None,
+        spill: Callable[[Any], Callable[[], Any] | None] | None = None,
     ) -> None:
         self.run = run
         self.participants = dict(participants)
@@ -55,6 +57,7 @@ class LocalDispatcher(Dispatcher):
         self.clock = 0.0
         """Virtual seconds since the run began."""
         self._faults = faults
+        self._spill = spill
         self._executor = executor
         self._executor.open(run.world)
         self._heap: list[Batch] = []
@@ -404,7 +407,7 @@ class LocalDispatcher(Dispatcher):
         call = task.parent
         if error is None and self.copy is not None and not call.hands_over(task.index):
             try:
-                value = value if type(value) is Stream else self.copy(value)
+                value = self._kept(value, call.holds_back(task.index))
             except Exception as cannot:
                 error = cannot
         if error is not None:
@@ -415,6 +418,13 @@ class LocalDispatcher(Dispatcher):
                 call.succeed(task.index, value)
         if call.option.grace is not None and call.quorum_reached and not call.closed:
             self._begin_grace(call, task.is_async)
+
+    def _kept(self, value: Any, held_back: bool) -> Any:
+        """An answer that nobody takes at once: a copy, or outside of memory where many may wait."""
+        if type(value) is Stream or self.copy is None:
+            return value
+        load = self._spill(value) if held_back and self._spill is not None else None
+        return self.copy(value) if load is None else Spilled(load)
 
     def _failed(self, task: Task, error: BaseException) -> None:
         call = task.parent

@@ -43,6 +43,7 @@ class Results(Sequence[Any]):
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._checked = not call.detached
 
     def __iter__(self) -> Iterator[Any]:
         return (value for value in self._finished().values if value is not MISSING)
@@ -130,6 +131,7 @@ class Results(Sequence[Any]):
 
     def __await__(self) -> Generator[Any, None, Results]:
         yield from _drive_async(self._call).__await__()
+        self._checked = True
         return self
 
     def __repr__(self) -> str:
@@ -151,7 +153,9 @@ class Results(Sequence[Any]):
         if not call.closed:
             self._must_not_block()
             call.run.dispatcher.drive(call, _never)
+        if not self._checked:
             call.check()
+            self._checked = True
         return call
 
     def _must_not_block(self) -> None:

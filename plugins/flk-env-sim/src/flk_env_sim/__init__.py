@@ -23,6 +23,7 @@ from flk.wire import Codecs, decode, encode
 from flk.world import RealWorld, World
 
 from flk_env_sim.faults import fault_plan
+from flk_env_sim.spill import spill_to
 
 __all__ = ["SimEnv"]
 
@@ -120,6 +121,7 @@ class SimEnv(Environment):
                 participants,
                 executor,
                 **self._copying(codecs),
+                spill=spill_to(record.folder, codecs),
                 faults=fault_plan(self.faults, execution.scope.seed, sites),
             )
         except BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 from flk.errors import UsageError
@@ -40,22 +41,27 @@ class ThreadsExecutor(Executor):
         shared = _Shared(iter(tasks))
         count = min(self.workers, parallel) if parallel else self.workers
 
-        def work() -> None:
-            while (task := shared.take()) is not None:
+        def work(task: SiteTask | None) -> None:
+            while task is not None:
+                value: Any = None
+                failure: BaseException | None = None
                 try:
                     value = task.call()
                 except BaseException as error:
-                    outcome: tuple[Any, BaseException | None] = (None, error)
-                else:
-                    outcome = (value, None)
+                    failure = error
                 try:
-                    done(task, *outcome)
+                    done(task, value, failure)
                 except BaseException as error:
                     shared.defect = error
-                del task, outcome
+                del value, failure  # before the next site works
+                task = shared.take()
 
-        joins = [self._world.thread(work, f"flk-site-{n + 1}") for n in range(count - 1)]
-        work()
+        mine = shared.take()
+        joins: list[Callable[[float | None], bool]] = []
+        while len(joins) < count - 1 and (other := shared.take()) is not None:
+            name = f"flk-site-{len(joins) + 1}"
+            joins.append(self._world.thread(partial(work, other), name))
+        work(mine)
         for join in joins:
             join(None)
         if shared.defect is not None:
