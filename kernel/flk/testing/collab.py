@@ -846,6 +846,17 @@ class CollabSuite:
 
         assert self.value(algo) == ([1.0, 2.0, 3.0], 2.0, True, True)
 
+    def test_an_open_call_that_missed_its_quorum_says_so_whenever_it_is_read(self) -> None:
+        def algo() -> Any:
+            results = flk.clients(blocking=False).boom()
+            flk.clients.number()
+            try:
+                return list(results)
+            except QuorumError as error:
+                return list(error.failures)
+
+        assert self.value(algo) == ["site-1", "site-2", "site-3"]
+
     def test_as_completed_gives_each_site_once(self) -> None:
         def algo() -> Any:
             open_call = flk.clients(blocking=False).number()
