@@ -8,8 +8,9 @@ from typing import Any
 __all__ = ["attach"]
 
 
-def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` that finds each name in its home, a submodule of `package`."""
+def attach(package: str, modules: Mapping[str, str]) -> tuple[list[str], Callable[[str], Any]]:
+    """`__all__` and `__getattr__` of a package, from its modules and the names in each."""
+    homes = {name: module for module, names in modules.items() for name in names.split()}
 
     def __getattr__(name: str) -> Any:
         if name not in homes:
@@ -18,4 +19,4 @@ def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
         return getattr(import_module(f"{package}.{homes[name]}"), name)
 
-    return __getattr__
+    return list(homes), __getattr__

@@ -7,40 +7,19 @@ from typing import TYPE_CHECKING
 from flk._lazy import attach
 
 if TYPE_CHECKING:
-    from flk.job.checkpoints import CheckpointManager as CheckpointManager
-    from flk.job.execution import Execution as Execution
-    from flk.job.load import load_recipe as load_recipe
-    from flk.job.recipe import Recipe as Recipe
-    from flk.job.rounds import (
-        Round as Round,
-    )
-    from flk.job.rounds import (
-        Rounds as Rounds,
-    )
-    from flk.job.rounds import (
-        commit as commit,
-    )
-    from flk.job.rounds import (
-        committed as committed,
-    )
-    from flk.job.rounds import (
-        rounds as rounds,
-    )
-    from flk.job.run import LogLine as LogLine
-    from flk.job.run import Run as Run
+    from flk.job.checkpoints import *
+    from flk.job.execution import *
+    from flk.job.load import *
+    from flk.job.recipe import *
+    from flk.job.rounds import *
+    from flk.job.run import *
 
-_HOMES = {
-    "CheckpointManager": "checkpoints",
-    "Execution": "execution",
-    "LogLine": "run",
-    "Recipe": "recipe",
-    "Round": "rounds",
-    "Rounds": "rounds",
-    "Run": "run",
-    "commit": "rounds",
-    "committed": "rounds",
-    "load_recipe": "load",
-    "rounds": "rounds",
+_MODULES = {
+    "checkpoints": "CheckpointManager",
+    "execution": "Execution",
+    "load": "load_recipe",
+    "recipe": "Recipe",
+    "rounds": "Round Rounds commit committed rounds",
+    "run": "LogLine Run",
 }
-__all__ = list(_HOMES)
-__getattr__ = attach(__name__, _HOMES)
+__all__, __getattr__ = attach(__name__, _MODULES)
