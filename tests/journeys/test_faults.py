@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -279,3 +280,24 @@ def test_two_thousand_sites_work_with_either_executor() -> None:
     serial = run(algo, 2000).value()
     assert serial == run(algo, 2000, executor="threads").value()
     assert serial[1] == 2000
+
+
+def test_a_refused_contribution_is_told_to_observers_and_named_in_the_report(tmp_path):
+    class Site:
+        @flk.collab
+        def train(self, weights):
+            return weights + (np.nan if flk.site == "site-2" else 1.0)
+
+    class Server:
+        @flk.algo
+        def both_ways(self):
+            weights = np.zeros(3)
+            flk.clients(blocking=False).train(weights).reduce("mean")
+            return list(flk.clients.train(weights).reduce("mean"))
+
+    recipe = flk.Recipe("refusals", Server, Site, trackers=["jsonl"])
+    run = recipe.execute(flk.env.sim(3, folder=tmp_path))
+    assert run.value() == [1.0, 1.0, 1.0]
+    told = json.loads((tmp_path / "run.json").read_text())
+    assert "site-2" in json.dumps(told["failures"])
+    assert "NaN or infinite" in (tmp_path / "report.html").read_text()

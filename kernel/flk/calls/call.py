@@ -156,7 +156,8 @@ class Call:
                 self.arrived.append(index)
                 self._consume()
             if self._open == 0 or self.on_answer is not None or self._waiters:
-                self._after(index, "")
+                refusal = self.failures.get(self.targets[index])
+                self._after(index, "" if refusal is None else str(refusal))
         return True
 
     def fail(self, index: int, error: CallError) -> bool:
@@ -248,6 +249,8 @@ class Call:
             if site not in self.failures:
                 self.failures[site] = error
                 self.answered -= 1
+                if self.closed and self.on_answer is not None:
+                    self.on_answer(site, str(error))
 
     def failures_in_order(self) -> dict[str, CallError]:
         """Site to error, in the order of the targets."""
