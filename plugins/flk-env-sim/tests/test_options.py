@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,19 @@ def test_a_world_under_virtual_time_is_one_too() -> None:
     world.close()
     assert done.value() == [1.0, 2.0]
     assert done.seconds == 3600
+
+
+def test_a_run_leaves_no_thread_and_no_open_file_though_nobody_stops_the_environment() -> None:
+    def algo() -> Any:
+        flk.log({"loss": 1.0})
+        return list(flk.clients.number()), list(flk.clients(timeout=60).number())
+
+    def left_by(runs: int) -> tuple[int, int]:
+        for _ in range(runs):
+            flk.Recipe("options", Algorithm(algo), Site, trackers=[]).execute(SimEnv(2)).value()
+        return threading.active_count(), len(os.listdir("/dev/fd"))
+
+    assert left_by(20) == left_by(1)
 
 
 def test_faults_by_chance_depend_on_the_seed_and_the_call_only() -> None:

@@ -45,7 +45,8 @@ class SimEnv(Environment):
         disturb each other.
     strict: pass every value through the serializers, so that what works here can be deployed.
     faults: see `flk_env_sim.faults`.
-    world: time, randomness, threads and files; the real ones unless given.
+    world: time, randomness, threads and files; without it each run has real ones of its own, which
+        end with it.
     """
 
     def __init__(
@@ -81,14 +82,13 @@ class SimEnv(Environment):
         self.strict = strict
         self.faults = faults
         self._world = world
-        self._own_world = world is None
         self._runs: list[Run] = []
 
     def deploy(self, recipe: Recipe) -> Run:
         sites = self.sites or _numbered(max(_DEFAULT, recipe.min_clients))
         recipe.check_sites(sites)
         codecs = recipe.codecs()
-        world = self._world = self._world or RealWorld()
+        world = self._world or RealWorld()
         client = recipe.client_app()
         executor = self._make_executor()
         run_id = _run_id(recipe.job_name, world)
@@ -103,13 +103,19 @@ class SimEnv(Environment):
             config=dict(recipe.config),
         )
         lock = _FolderLock(self.folder)
+
+        def release() -> None:
+            lock.release()
+            if world is not self._world:
+                world.close()
+
         try:
             execution = Execution(
                 recipe,
                 record,
                 world,
                 checkpoints=self._checkpoints(world, codecs),
-                at_end=lock.release,
+                at_end=release,
             )
             participants = {"server": execution.server}
             for name in sites:
@@ -125,13 +131,13 @@ class SimEnv(Environment):
                 faults=fault_plan(self.faults, execution.scope.seed, sites),
             )
         except BaseException:
-            lock.release()
+            release()
             raise
         execution.site_states = lambda: {
             name: p.state for name, p in participants.items() if p.state
         }
         run = execution.start(dispatcher)
-        self._runs.append(run)
+        self._runs = [*(other for other in self._runs if not other.done), run]
         return run
 
     def stop(self) -> None:
@@ -139,9 +145,6 @@ class SimEnv(Environment):
             run.abort("the simulator was stopped")
             run.wait()
         self._runs.clear()
-        if self._own_world and self._world is not None:
-            self._world.close()
-            self._world = None
 
     def _make_executor(self) -> Executor:
         if isinstance(self.executor, Executor):
