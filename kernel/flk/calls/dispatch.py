@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterable
 from flk.calls.call import Call
 from flk.errors import CallError
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "never"]
+
+
+def never() -> bool:
+    """What is `enough` for who waits for the end of the call."""
+    return False
 
 
 class Dispatcher(ABC):

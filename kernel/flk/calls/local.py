@@ -19,13 +19,12 @@ from functools import partial
 from typing import Any
 
 from flk.calls import trees
-from flk.calls.app import Export
 from flk.calls.call import Call, Spilled
 from flk.calls.context import Participant, RunScope
-from flk.calls.dispatch import Dispatcher
+from flk.calls.dispatch import Dispatcher, never
 from flk.calls.options import CallOption
 from flk.calls.results import Stream, in_coroutine
-from flk.calls.tasks import Batch, Fault, Phase, Task, as_call_error
+from flk.calls.tasks import Batch, Fault, Phase, Seat, Task, as_call_error
 from flk.errors import CallError, CallTimeout, Cancelled, RunAborted, SiteLost
 from flk.spi.executor import Executor
 
@@ -118,13 +117,13 @@ class LocalDispatcher(Dispatcher):
                 open_call = next(iter(self._under_way), None)
                 if open_call is None:
                     return
-                self.drive(open_call, _never)
+                self.drive(open_call, never)
             elif batch.call.closed and batch.at > self.clock:
                 continue  # nobody would ever hear of it
             elif batch.is_async or batch.watched:
-                world.enter(self._on_loop(batch, _never))
+                world.enter(self._on_loop(batch, never))
             else:
-                self._work(batch, _never)
+                self._work(batch, never)
 
     def everywhere(self, phase: str, names: Iterable[str]) -> dict[str, CallError]:
         targets = tuple(n for n in names if self._has(phase, n))
@@ -132,14 +131,12 @@ class LocalDispatcher(Dispatcher):
         number = next(self.run.numbers)
         call = Call(self.run, number, "", None, targets, phase, (), {}, option)
         call.must_run = phase == "final"
-        tasks = [
-            Task(
-                self, call, index, self.participants[name], Export(Phase(self, name, phase), False)
-            )
+        seats: list[Seat] = [
+            (index, self.participants[name], Phase(self, name, phase))
             for index, name in enumerate(targets)
         ]
-        if tasks:
-            self._work(Batch(self.clock, next(self._order), call, tasks), _never)
+        if seats:
+            self._work(Batch(self, self.clock, next(self._order), call, seats), never)
         if phase == "init":
             for name, error in call.failures.items():
                 self.participants[name].broken = error
@@ -163,36 +160,40 @@ class LocalDispatcher(Dispatcher):
         return participant.broken is None and any(getattr(part, phase + "s") for part in parts)
 
     def _batches(self, call: Call) -> list[Batch]:
-        kinds: dict[bool, list[Task]] = {True: [], False: []}
+        kinds: tuple[list[Seat], list[Seat]] = ([], [])
         participants, function, child = self.participants, call.function, call.option.target
         for index, name in enumerate(call.targets):
             participant = participants.get(name)
             try:
                 if participant is None:
                     raise SiteLost(f"there is no {name!r} here", site=name, may_have_run=False)
-                export = participant.app.lookup(function, child, name)
+                target, is_async = participant.app.lookup(function, child, name)
             except CallError as error:
                 call.fail(index, error)
             else:
-                kinds[export.is_async].append(Task(self, call, index, participant, export))
+                kinds[is_async].append((index, participant, target))
         if self._faults is not None:
-            tasks = sorted((*kinds[True], *kinds[False]), key=lambda task: task.index)
-            return [self._batch_of_one(task) for task in tasks]
-        return [Batch(self.clock, next(self._order), call, kind) for kind in kinds.values() if kind]
+            both = [(seat, kind) for kind in (0, 1) for seat in kinds[kind]]
+            return [self._batch_of_one(call, *one) for one in sorted(both, key=_position)]
+        return [
+            Batch(self, self.clock, next(self._order), call, kinds[kind], bool(kind))
+            for kind in (1, 0)
+            if kinds[kind]
+        ]
 
-    def _batch_of_one(self, task: Task) -> Batch:
+    def _batch_of_one(self, call: Call, seat: Seat, is_async: int, attempt: int = 0) -> Batch:
         """Under injected faults each answer has an instant of its own; a site works on its calls in
         order."""
-        key = (task.site, task.function)
+        site = call.targets[seat[0]]
+        key = (site, call.function)
         with self._lock:
             before = self._counts.get(key, 0)
             self._counts[key] = before + 1
-        task.fault = self._faults(*key, before) if self._faults is not None else None
-        delay = task.fault.delay if task.fault else 0.0
+        fault = self._faults(*key, before) if self._faults is not None else None
         with self._lock:
-            at = max(self.clock + delay, self._busy.get(task.site, 0.0))
-            self._busy[task.site] = at
-            return Batch(at, next(self._order), task.parent, [task])
+            delay = fault.delay if fault else 0.0
+            at = self._busy[site] = max(self.clock + delay, self._busy.get(site, 0.0))
+            return Batch(self, at, next(self._order), call, [seat], bool(is_async), fault, attempt)
 
     def _push(self, batch: Batch) -> None:
         with self._lock:
@@ -242,7 +243,7 @@ class LocalDispatcher(Dispatcher):
     def _work(self, batch: Batch, enough: Callable[[], bool]) -> None:
         mine = batch.generation
         self._executor.run(batch.feed(enough), self._done, batch.call.option.parallel)
-        if batch.tasks and mine == batch.generation and not batch.call.cancelled:
+        if batch.seats and mine == batch.generation and not batch.call.cancelled:
             self._push(batch)
 
     def _at_once(self, batch: Batch) -> None:
@@ -253,12 +254,12 @@ class LocalDispatcher(Dispatcher):
             call.expire()
         if batch.is_async or batch.watched:
             self._enlist(call)
-            world.spawn(self._on_loop(batch, _never), f"call {call.id}")
+            world.spawn(self._on_loop(batch, never), f"call {call.id}")
         elif in_coroutine():
             self._enlist(call)
-            world.spawn(world.run(self._one_by_one, batch, _never), f"call {call.id}")
+            world.spawn(world.run(self._one_by_one, batch, never), f"call {call.id}")
         else:
-            self._one_by_one(batch, _never)
+            self._one_by_one(batch, never)
 
     def _one_by_one(self, batch: Batch, enough: Callable[[], bool]) -> None:
         for task in batch.feed(enough):
@@ -294,7 +295,7 @@ class LocalDispatcher(Dispatcher):
         while not (watcher.done() or enough()):
             event = asyncio.Event()
             watcher.add_done_callback(lambda _, event=event: event.set())
-            if enough is _never or not batch.call.wait_for_change(_setter(event)):
+            if enough is never or not batch.call.wait_for_change(_setter(event)):
                 await asyncio.wait([watcher])
             elif not (watcher.done() or enough()):
                 await event.wait()
@@ -314,7 +315,7 @@ class LocalDispatcher(Dispatcher):
         import asyncio
 
         started = []
-        for task in batch.feed(_never):
+        for task in batch.feed(never):
             flight.active += 1
             started.append(self._task(self._run_async(task, flight)))
 
@@ -327,7 +328,7 @@ class LocalDispatcher(Dispatcher):
     async def _run_async(self, task: Task, flight: _Flight) -> None:
         import asyncio
 
-        call, limit = task.parent, None
+        call, limit = task.batch.call, None
         try:
             async with flight.gate():
                 async with asyncio.timeout(call.option.patience) as limit:
@@ -371,19 +372,22 @@ class LocalDispatcher(Dispatcher):
             if batch.generation or option.grace is not None:
                 call.wait_for_change(_setter(poke))
             now = world.now()
-            due = min(map(batch.limit, list(batch.running)), default=now + batch.shortest)
+            limits = map(batch.limit, list(batch.running.values()))
+            due = min(limits, default=now + batch.shortest)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(poke.wait(), None if due == math.inf else max(0, due - now))
             poke.clear()
             if defects:
                 raise defects[0]
             now = world.now()
-            overdue = [task for task in list(batch.running) if batch.limit(task) <= now]
+            running = list(batch.running.items())
+            overdue = [task for task, started in running if batch.limit(started) <= now]
             if overdue:
-                batch.running.difference_update(overdue)
+                for task in overdue:
+                    batch.running.pop(task, None)
                 batch.generation += 1
                 at_work = False
-                if batch.tasks:
+                if batch.seats:
                     start()
                 for task in overdue:
                     self._done(task, None, call.too_late(task.index))
@@ -404,20 +408,21 @@ class LocalDispatcher(Dispatcher):
     # what came of it ------------------------------------------------------------------------------
 
     def _done(self, task: Any, value: Any, error: BaseException | None) -> None:
-        call = task.parent
-        if error is None and self.copy is not None and not call.hands_over(task.index):
+        batch, index = task.batch, task.index
+        call = batch.call
+        if error is None and self.copy is not None and not call.hands_over(index):
             try:
-                value = self._kept(value, call.holds_back(task.index))
+                value = self._kept(value, call.holds_back(index))
             except Exception as cannot:
                 error = cannot
         if error is not None:
             self._failed(task, error)
         else:
-            call.succeed(task.index, value)
-            if task.fault is not None and task.fault.repeat:
-                call.succeed(task.index, value)
+            call.succeed(index, value)
+            if batch.fault is not None and batch.fault.repeat:
+                call.succeed(index, value)
         if call.option.grace is not None and call.quorum_reached and not call.closed:
-            self._begin_grace(call, task.is_async)
+            self._begin_grace(call, batch.is_async)
 
     def _kept(self, value: Any, held_back: bool) -> Any:
         """An answer that nobody takes at once: a copy, or outside of memory where many may wait."""
@@ -427,18 +432,19 @@ class LocalDispatcher(Dispatcher):
         return self.copy(value) if load is None else Spilled(load)
 
     def _failed(self, task: Task, error: BaseException) -> None:
-        call = task.parent
+        batch, index = task.batch, task.index
+        call = batch.call
         if not isinstance(error, SiteLost | CallTimeout | Cancelled) or error.site != task.site:
-            call.fail(task.index, as_call_error(task, error))
+            call.fail(index, as_call_error(task, error))
         elif (
             isinstance(error, SiteLost)
-            and task.attempt < call.option.retries
-            and not call.settled(task.index)
+            and batch.attempt < call.option.retries
+            and not call.settled(index)
         ):
-            task.attempt += 1
-            (self._at_once if call.nested else self._push)(self._batch_of_one(task))
+            again = self._batch_of_one(call, task.seat, batch.is_async, batch.attempt + 1)
+            (self._at_once if call.nested else self._push)(again)
         else:
-            call.fail(task.index, error)
+            call.fail(index, error)
 
     def _begin_grace(self, call: Call, is_async: bool) -> None:
         if call.quorum_at is not None:
@@ -471,6 +477,10 @@ class _Flight:
         return self._gate
 
 
+def _position(seat_and_kind: tuple[Seat, int]) -> int:
+    return seat_and_kind[0][0]
+
+
 def _setter(event: Any) -> Callable[[], None]:
     """Sets an event of the running loop, from any thread."""
     import asyncio
@@ -482,7 +492,3 @@ def _quietly(loop: Any, function: Callable[[], Any]) -> None:
     """Call on the loop, from any thread; a loop that is closed has nobody left to tell."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function)
-
-
-def _never() -> bool:
-    return False

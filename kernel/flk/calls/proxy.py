@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from flk.calls.call import Call
 from flk.calls.context import Context
+from flk.calls.dispatch import never
 from flk.calls.options import CallOption
 from flk.calls.results import Pending, Results, in_coroutine
 from flk.errors import RunAborted, UsageError
@@ -154,15 +155,11 @@ class _Function:
         if open:
             return Pending(call) if self._single else Results(call)
         if not call.closed:
-            run.dispatcher.drive(call, _never)
+            run.dispatcher.drive(call, never)
         if self._single:
             return call.only_value()
         call.check()
         return Results(call)
-
-
-def _never() -> bool:
-    return False
 
 
 def _callable_name(function: str) -> str:

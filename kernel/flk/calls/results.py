@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequen
 from typing import TYPE_CHECKING, Any, overload
 
 from flk.calls.call import MISSING, Call, Progress
+from flk.calls.dispatch import never
 from flk.errors import CallError, QuorumError, UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Results(Sequence[Any]):
             call.consume(reduction.add, keeps=reduction.keeps)
             if in_coroutine():
                 return self._reduced(reduction)
-            call.run.dispatcher.drive(call, _never)
+            call.run.dispatcher.drive(call, never)
         return self._finish(reduction)
 
     def __await__(self) -> Generator[Any, None, Results]:
@@ -138,7 +139,7 @@ class Results(Sequence[Any]):
         return f"<Results of {self._call.function}: {self._call.progress}>"
 
     async def _reduced(self, reduction: Reduction) -> Any:
-        await self._call.run.dispatcher.drive_async(self._call, _never)
+        await self._call.run.dispatcher.drive_async(self._call, never)
         return self._finish(reduction)
 
     def _finish(self, reduction: Reduction) -> Any:
@@ -152,7 +153,7 @@ class Results(Sequence[Any]):
         call = self._call
         if not call.closed:
             self._must_not_block()
-            call.run.dispatcher.drive(call, _never)
+            call.run.dispatcher.drive(call, never)
         if not self._checked:
             call.check()
             self._checked = True
@@ -228,7 +229,7 @@ class Pending:
         if not call.closed:
             if in_coroutine():
                 raise UsageError(f"{call.function}() has not answered yet", cure="Write: await ...")
-            call.run.dispatcher.drive(call, _never)
+            call.run.dispatcher.drive(call, never)
         return call.only_value()
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -271,13 +272,9 @@ class Stream:
         self._close()
 
 
-def _never() -> bool:
-    return False
-
-
 async def _drive_async(call: Call) -> None:
     if not call.closed:
-        await call.run.dispatcher.drive_async(call, _never)
+        await call.run.dispatcher.drive_async(call, never)
     if not call.single:
         call.check()
 

@@ -7,21 +7,23 @@ import inspect
 import math
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Protocol
 
-from flk.calls.app import ClientApp, Export
+from flk.calls.app import ClientApp
 from flk.calls.call import MISSING, Call
 from flk.calls.context import Context, Participant, RunScope, _current, entered
+from flk.calls.dispatch import never
 from flk.calls.results import Stream, in_coroutine
-from flk.errors import CallError, SiteLost
+from flk.errors import CallError, SiteLost, said
 
-__all__ = ["Batch", "Fault", "Host", "Phase", "Task", "as_call_error"]
+__all__ = ["Batch", "Fault", "Host", "Phase", "Seat", "Task", "as_call_error"]
 
 _TEXT = 2_000
 _TRACEBACK = 20_000
+Seat = tuple[int, Participant, Callable[..., Any]]
 _LAZY = frozenset({GeneratorType, AsyncGeneratorType, CoroutineType})
 
 
@@ -52,140 +54,149 @@ class Host(Protocol):
 
 
 class Task(Context):
-    """See flk.spi.executor.SiteTask. It is also the context of the code that it calls."""
+    """See flk.spi.executor.SiteTask. It is also the context of the code that it calls. One is made
+    when it is an executor's turn to run it."""
 
-    attempt = 0
-    fault: Fault | None = None
-    running: set[Task] | None = None
-    started = 0.0
+    __slots__ = ("batch", "index", "target")
 
     def __init__(
-        self, host: Host, parent: Call, index: int, participant: Participant, export: Export
+        self, batch: Batch, index: int, participant: Participant, target: Callable[..., Any]
     ) -> None:
-        self._host = host
-        self.parent = self._call = parent
+        call = batch.call
+        self.batch = batch
         self.index = index
-        self.participant = self._participant = participant
-        self.target, self.is_async = export
-        self._run = parent.run
-        self._round = parent.round
-        self.caller = parent.caller or participant.name
+        self.target = target
+        self._call = call
+        self._run = call.run
+        self._round = call.round
+        self._participant = participant
+        self.caller = call.caller or participant.name
+
+    @property
+    def seat(self) -> Seat:
+        return self.index, self._participant, self.target
 
     @property
     def function(self) -> str:
-        return self.parent.function
+        return self.batch.call.function
 
     @property
     def args(self) -> tuple[Any, ...]:
-        return self.parent.args
+        return self.batch.call.args
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        return self.parent.kwargs
+        return self.batch.call.kwargs
 
     def call(self) -> Any:
-        if self.running is None:
-            return self._run_here()
-        self.started = self._host.run.world.now()
-        self.running.add(self)
-        try:
-            return self._run_here()
-        finally:
-            self.running.discard(self)
-
-    def _run_here(self) -> Any:
-        participant = self.participant
-        parent, copy = self.parent, self._host.copy
-        memory = self._memory_key() if parent.remembers else None
-        if memory is not None and memory in participant.answers:
-            return self._answer(participant.answers[memory])
-        if participant.broken is not None or self.fault is not None:
-            self._before()
-        args, kwargs = parent.args, parent.kwargs
+        if self._participant.broken is not None:
+            raise self._unstarted()
+        call, copy = self._call, self.batch.host.copy
+        args, kwargs = call.args, call.kwargs
         if copy is not None:
             args, kwargs = copy(args), (copy(kwargs) if kwargs else kwargs)
         token = _current.set(self)
         try:
-            value = self.target(*args, **kwargs)
+            value = self.target(*args, **kwargs) if kwargs else self.target(*args)
             if type(value) in _LAZY:
                 if type(value) is not CoroutineType:
-                    return _stream(self._host, self, value)
-                value = self._host.run.world.enter(value)
+                    return _stream(self.batch.host, self, value)
+                value = self._run.world.enter(value)
         finally:
             _current.reset(token)
-        if memory is not None:
-            self._remember(memory, value)
-        return value if self.fault is None else self._answer(value)
+        return value
 
     async def call_async(self) -> Any:
-        participant = self.participant
-        memory = self._memory_key() if self.parent.remembers else None
-        if memory is not None and memory in participant.answers:
-            return self._answer(participant.answers[memory])
-        if participant.broken is not None or self.fault is not None:
-            await self._host.run.world.run(self._before)
-        args, kwargs = self._arguments()
+        if self._participant.broken is not None:
+            raise self._unstarted()
+        copy, args, kwargs = self.batch.host.copy, self.args, self.kwargs
+        if copy is not None:
+            args, kwargs = copy(args), copy(kwargs)
         with entered(self):
-            value = await self.target(*args, **kwargs)
-        if memory is not None:
-            self._remember(memory, value)
-        return self._answer(value)
+            return await self.target(*args, **kwargs)
 
-    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        copy, parent = self._host.copy, self.parent
-        if copy is None:
-            return parent.args, parent.kwargs
-        return (copy(parent.args) if parent.args else ()), (
-            copy(parent.kwargs) if parent.kwargs else {}
+    def _unstarted(self) -> SiteLost:
+        return self._lost(f"could not start: {self._participant.broken}", may_have_run=False)
+
+    def _lost(self, what: str, *, may_have_run: bool) -> SiteLost:
+        return SiteLost(
+            f"{self.site} {what}",
+            site=self.site,
+            function=self.function,
+            may_have_run=may_have_run,
         )
 
-    def _memory_key(self) -> object:
-        option = self.parent.option
-        if option.key is not None:
-            return (self.function, option.target, option.key)
-        return (self.parent.id, self.index)
 
-    def _remember(self, key: object, value: Any) -> None:
-        copy = self._host.copy
-        self.participant.remember(key, value if copy is None else copy(value))
+class SpecialTask(Task):
+    """One that something may befall, that has a deadline, or whose answer is remembered."""
+
+    __slots__ = ()
+
+    def call(self) -> Any:
+        batch = self.batch
+        if not batch.watched:
+            return self._once()
+        batch.running[self] = self._run.world.now()
+        try:
+            return self._once()
+        finally:
+            batch.running.pop(self, None)
+
+    def _once(self) -> Any:
+        memory, answers = self._memory(), self._participant.answers
+        if memory in answers:
+            return self._answer(answers[memory])
+        self._before()
+        value = super().call()
+        return value if type(value) is Stream else self._answer(self._remember(memory, value))
+
+    async def call_async(self) -> Any:
+        memory, answers = self._memory(), self._participant.answers
+        if memory in answers:
+            return self._answer(answers[memory])
+        if self.batch.fault is not None:
+            await self._run.world.run(self._before)
+        value = await super().call_async()
+        return self._answer(self._remember(memory, value))
+
+    def _memory(self) -> object:
+        """What its answer is remembered by; None if it is not."""
+        call = self.batch.call
+        if not call.remembers:
+            return None
+        if call.option.key is not None:
+            return (call.function, call.option.target, call.option.key)
+        return (call.id, self.index)
+
+    def _remember(self, memory: object, value: Any) -> Any:
+        if memory is not None:
+            copy = self.batch.host.copy
+            self._participant.remember(memory, value if copy is None else copy(value))
+        return value
 
     def _before(self) -> None:
-        fault, broken = self.fault, self.participant.broken
-        if broken is not None:
-            raise SiteLost(
-                f"{self.site} could not start: {broken}",
-                site=self.site,
-                function=self.function,
-                may_have_run=False,
-            )
-        if fault is not None and fault.restart:
+        fault = self.batch.fault
+        if fault is None or self._participant.broken is not None:
+            return
+        if fault.restart:
             self._restart()
-        if fault is not None and (fault.lost or fault.restart):
-            raise SiteLost(
-                f"{self.site} was lost before it ran {self.function}()",
-                site=self.site,
-                function=self.function,
-                may_have_run=False,
-            )
+        if fault.lost or fault.restart:
+            raise self._lost(f"was lost before it ran {self.function}()", may_have_run=False)
 
     def _answer(self, value: Any) -> Any:
-        fault = self.fault
+        fault = self.batch.fault
         if fault is None:
             return value
         if fault.reply_lost:
-            raise SiteLost(
-                f"{self.site} was lost after it ran {self.function}()",
-                site=self.site,
-                function=self.function,
-            )
+            raise self._lost(f"was lost after it ran {self.function}()", may_have_run=True)
         return value if fault.spoil is None else fault.spoil(value)
 
     def _restart(self) -> None:
-        participant = self.participant
+        participant = self._participant
         if isinstance(participant.app, ClientApp):
             participant.restart(participant.app.for_site())
             with entered(self):
-                Phase(self._host, self.site, "init")()
+                Phase(self.batch.host, self.site, "init")()
 
 
 class Phase:
@@ -211,50 +222,67 @@ class Phase:
 
 
 class Batch:
-    """Tasks of one call whose answers are due at the same instant.
+    """Work of one call whose answers are due at the same instant: `seats` are the index of a
+    target, its participant and the function to call.
 
-    `feed` gives them out for one `generation`: whoever took them before and hangs gets no more.
+    `feed` gives tasks out for one `generation`: whoever took them before and hangs gets no more.
+    `fault` and `attempt` are of a batch with one seat.
     """
 
     __slots__ = (
-        "at", "call", "generation", "is_async", "order", "running", "shortest", "tasks", "watched"
+        "at", "attempt", "call", "fault", "generation", "host", "is_async", "kind", "order",
+        "running", "seats", "shortest", "watched",
     )  # fmt: skip
 
-    def __init__(self, at: float, order: int, call: Call, tasks: list[Task]) -> None:
-        self.at, self.order, self.call = at, order, call
-        self.tasks = deque(tasks)
-        self.is_async = tasks[0].is_async
+    def __init__(
+        self,
+        host: Host,
+        at: float,
+        order: int,
+        call: Call,
+        seats: Iterable[Seat],
+        is_async: bool = False,
+        fault: Fault | None = None,
+        attempt: int = 0,
+    ) -> None:
+        self.host, self.at, self.order, self.call = host, at, order, call
+        self.seats = deque(seats)
+        self.is_async = is_async
+        self.fault, self.attempt = fault, attempt
         limits = call.option.patience, call.option.grace
         self.shortest = min((limit for limit in limits if limit is not None), default=math.inf)
         self.watched = self.shortest < math.inf
-        self.running: set[Task] = set()
+        special = self.watched or fault is not None or call.remembers
+        self.kind = SpecialTask if special else Task
+        self.running: dict[Task, float] = {}
+        """When those that are watched started, by the world's clock."""
         self.generation = 0
-        if self.watched:
-            for task in tasks:
-                task.running = self.running
 
     def __lt__(self, other: Batch) -> bool:
         return (self.at, self.order) < (other.at, other.order)
 
-    def limit(self, task: Task) -> float:
+    def limit(self, started: float) -> float:
         """When a running task has taken too long, by the world's clock: its time counts from its
         start, grace from the quorum at the earliest."""
         option, quorum = self.call.option, self.call.quorum_at
-        end = math.inf if option.patience is None else task.started + option.patience
+        end = math.inf if option.patience is None else started + option.patience
         if option.grace is not None and quorum is not None:
-            end = min(end, max(task.started, quorum) + option.grace)
+            end = min(end, max(started, quorum) + option.grace)
         return end
 
     def feed(self, enough: Callable[[], bool]) -> Iterator[Task]:
         """The tasks one by one, until the caller has enough, the run is aborted or the batch is
         given to another."""
-        tasks, call, run, mine = self.tasks, self.call, self.call.run, self.generation
+        seats, kind, mine = self.seats, self.kind, self.generation
+        call, run = self.call, self.call.run
         while (
-            tasks
-            and not (call.cancelled or (run.aborted and not call.must_run) or enough())
+            seats
+            and not (call.cancelled or (run.aborted and not call.must_run))
+            and (enough is never or not enough())
             and mine == self.generation
         ):
-            yield tasks.popleft()
+            index, participant, target = seats.popleft()
+            yield kind(self, index, participant, target)
 
 
 def as_call_error(task: Task, error: BaseException) -> CallError:
@@ -264,15 +292,11 @@ def as_call_error(task: Task, error: BaseException) -> CallError:
         text = f"{error.remote_traceback}\nwhich led to\n\n{text}"
     if len(text) > _TRACEBACK:
         text = f"{text[: _TRACEBACK // 2]}\n...\n{text[-_TRACEBACK // 2 :]}"
-    kind = type(error).__name__
-    try:
-        said = str(error)
-    except Exception:
-        said = "its text cannot be read"
-    if len(said) > _TEXT:
-        said = f"{said[:_TEXT]}..."
+    kind, what = type(error).__name__, said(error)
+    if len(what) > _TEXT:
+        what = f"{what[:_TEXT]}..."
     wrapped = CallError(
-        f"{task.site}: {task.function}() raised {kind}: {said}".rstrip(": "),
+        f"{task.site}: {task.function}() raised {kind}: {what}".rstrip(": "),
         site=task.site,
         function=task.function,
         kind=kind,
