@@ -1,5 +1,5 @@
-"""The one tree of exceptions. Each says what went wrong, whose it is and what to do; nothing else
-lives here."""
+"""The one tree of exceptions. Each says what went wrong, whose it is and what to do; beside it only
+how any exception is put into words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,23 @@ __all__ = [
     "StorageError",
     "UnknownType",
     "UsageError",
+    "described",
+    "said",
 ]
+
+
+def said(error: BaseException) -> str:
+    """The text of a stranger's exception, whose `__str__` may be broken too."""
+    try:
+        return str(error)
+    except BaseException as worse:
+        return f"its __str__ raised {type(worse).__name__}"
+
+
+def described(error: BaseException) -> str:
+    """Class and text of a stranger's exception."""
+    text = said(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class FlkError(Exception):

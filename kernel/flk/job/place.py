@@ -8,7 +8,7 @@ import re
 import traceback
 from pathlib import Path
 
-from flk.errors import CallError, FlkError, QuorumError
+from flk.errors import CallError, FlkError, QuorumError, described, said
 
 __all__ = ["place_of", "sentence", "trace_of"]
 
@@ -18,9 +18,7 @@ _NOT_THE_USERS = (Path(__file__).parents[1], Path(os.__file__).parent)
 
 def sentence(error: BaseException) -> str:
     """What happened, with the class of an error that is not flk's."""
-    if isinstance(error, FlkError):
-        return str(error)
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    return said(error) if isinstance(error, FlkError) else described(error)
 
 
 def place_of(error: BaseException) -> str:

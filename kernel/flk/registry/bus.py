@@ -26,10 +26,11 @@ from flk.errors import (
     PluginContractError,
     PluginLoadError,
     RunRefused,
+    described,
 )
 from flk.registry.catalog import installed
 from flk.registry.courier import Courier, Overdue
-from flk.registry.loader import described, load
+from flk.registry.loader import load
 from flk.world import World
 
 __all__ = ["Bus", "Failure", "created", "heard"]

@@ -12,11 +12,11 @@ from typing import Any
 
 from stevedore.driver import DriverManager
 
-from flk.errors import PluginContractError, PluginLoadError
+from flk.errors import PluginContractError, PluginLoadError, described
 from flk.registry.catalog import Plugin, find
 from flk.spi import ROLES
 
-__all__ = ["contract", "described", "load", "load_many", "load_plugin"]
+__all__ = ["contract", "load", "load_many", "load_plugin"]
 
 
 def load(role: str, name: str) -> Any:
@@ -38,7 +38,9 @@ def load_plugin(plugin: Plugin) -> Any:
     """Import exactly this plugin, whose contract version the caller has checked."""
     try:
         found: Any = _Fresh(plugin).driver
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginLoadError(
             f"{plugin.role} {plugin.name!r} of {plugin.origin} failed to import: "
             f"{described(error)}",
@@ -60,15 +62,6 @@ def contract(role: str) -> Any:
     """The ABC or protocol of a role that has a contract."""
     module, _, name = ROLES[role].contract.partition(":")
     return getattr(import_module(module), name)
-
-
-def described(error: BaseException) -> str:
-    """Class and text of a stranger's exception, whose `__str__` may be broken too."""
-    try:
-        text = str(error)
-    except Exception as worse:
-        text = f"its __str__ raised {type(worse).__name__}"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class _Fresh(DriverManager[Any]):
