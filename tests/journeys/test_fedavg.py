@@ -189,6 +189,20 @@ def with_key(model: flk.FLModel) -> flk.FLModel:
     return model
 
 
+class Sly(np.ndarray[Any, Any]):
+    """Writes into what it is added to."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        for target in options.get("out", ()):
+            target[...] = math.nan
+        return options["out"][0]
+
+
+class Unreadable(float):
+    def __float__(self) -> float:
+        raise ZeroDivisionError("never")
+
+
 POISON = {
     "a NaN": (poke(math.nan), "NaN"),
     "an infinity": (poke(math.inf), "infinite"),
@@ -211,6 +225,14 @@ POISON = {
     "another kind of parameters": (
         lambda model: flk.FLModel(model.params, flk.ParamsType.DIFF),
         "params_type",
+    ),
+    "an array with a mask": (with_leaf(np.ma.ones((3, 2), np.float32)), "MaskedArray"),
+    "an array that adds itself up": (with_leaf(np.ones((3, 2), np.float32).view(Sly)), "Sly"),
+    "a weight in an array": (with_weight(np.array([1, 2])), "weight"),
+    "a weight that raises": (with_weight(Unreadable(3)), "ZeroDivisionError"),
+    "a metric that raises": (
+        lambda m: flk.FLModel(m.params, metrics={"loss": Unreadable(3)}),
+        "ZeroDivisionError",
     ),
     "a metric of text": (lambda m: flk.FLModel(m.params, metrics={"loss": "low"}), "metric"),
 }
@@ -236,6 +258,40 @@ def test_poison_is_refused_by_name_and_the_others_are_averaged(
     refusals = [line.text for line in done.logs if line.site == "server"]
     assert len(refusals) == 2  # one a round
     assert all(BAD in text and "refused" in text and complaint in text for text in refusals)
+
+
+@pytest.mark.parametrize("dtype", [object, "M8[s]", "m8[s]", "U3", [("a", "f8")]])
+def test_what_holds_no_numbers_is_not_averaged_though_nothing_else_was_declared(dtype: Any) -> None:
+    class Site:
+        @flk.collab
+        def train(self) -> Any:
+            return np.zeros(2, dtype) if flk.site == "site-1" else np.full(2, float(flk.site[5:]))
+
+    class Server:
+        @flk.algo
+        def algo(self) -> Any:
+            results = flk.clients.train()
+            return results.reduce("mean").tolist(), str(results.failures["site-1"])
+
+    mean, refusal = flk.Recipe("form", Server, Site, trackers=[]).execute(flk.env.sim(3)).value()
+    assert mean == [2.5, 2.5]
+    assert "holds no numbers" in refusal
+
+
+def test_a_number_of_numpy_is_a_number_whoever_answers_first() -> None:
+    class Site:
+        @flk.collab
+        def train(self, model: Any) -> Any:
+            loss = 0.25 * int(flk.site[5:])
+            return {"w": model["w"], "loss": np.float64(loss) if loss < 0.5 else loss}
+
+    class Server:
+        @flk.algo
+        def algo(self) -> Any:
+            sent = {"w": np.zeros(2), "loss": 0.0}
+            return flk.clients.train(sent).reduce("mean")["loss"]
+
+    assert flk.Recipe("mixed", Server, Site, trackers=[]).execute(flk.env.sim(3)).value() == 0.5
 
 
 def test_a_stale_result_is_welcome_where_staleness_is_allowed() -> None:

@@ -10,7 +10,7 @@ from numbers import Number, Real
 from typing import Any
 
 from flk.calls.trees import arrays_of, flatten
-from flk.errors import ContributionRefused
+from flk.errors import ContributionRefused, described
 from flk.model import FLModel
 from flk.spi.arrays import Arrays
 
@@ -93,6 +93,8 @@ class Guard:
             return tree, weight, model, schema
         except ContributionRefused as refusal:
             raise of_site(site, refusal) from refusal.__cause__
+        except Exception as error:  # of the objects that the site sent
+            raise of_site(site, unreadable(error)) from error
 
     def heard(self, site: str, schema: _Schema) -> None:
         """The contribution that was checked has been added."""
@@ -110,13 +112,10 @@ class Guard:
     def _weight(self, weight: Any) -> float:
         number = math.nan
         if isinstance(weight, Real) and not isinstance(weight, bool):
-            try:
-                number = float(weight)
-            except OverflowError:
-                number = math.inf
-        if 0.0 < number <= self.max_weight:
-            return number
-        shown = type(weight).__name__ if math.isnan(number) and weight == weight else f"{number:g}"
+            number = as_float(weight)
+            if 0.0 < number <= self.max_weight:
+                return number
+        shown = f"{number:g}" if isinstance(weight, Number) else type(weight).__name__
         raise _refused(
             "weight",
             f"the weight should be a number above 0 and at most {self.max_weight:g} and is {shown}",
@@ -172,11 +171,11 @@ class _Schema:
         cls, arrays, _, shape, _, dtype = expected
         path = self._structure.paths()[[leaf is other for other in leaves].index(True)]
         found = arrays_of(type(leaf))
-        if found is None:
+        if found is None or not _is_plain(leaf, found):
             container = isinstance(leaf, (dict, list, tuple))
             raise _refused(
                 "keys" if container else "type",
-                f"{path} should be an array or a number and is a {type(leaf).__name__}",
+                f"{path} should be {_WANTED} and is a {type(leaf).__name__}",
             )
         got_shape, got_dtype = found.shape(leaf), found.dtype(leaf)
         if dtype == "number" and isinstance(leaf, (int, float)):
@@ -196,10 +195,29 @@ _Expected = tuple[
 ]
 
 
+_WANTED = "an array or a number"
+
+
 def _expected(leaf: Any) -> _Expected:
     arrays = arrays_of(type(leaf))
     assert arrays is not None  # flatten lets nothing else pass
+    if not _is_plain(leaf, arrays):
+        raise TypeError(f"a leaf should be {_WANTED} and is a {type(leaf).__name__}")
     return type(leaf), arrays, arrays.shape, arrays.shape(leaf), arrays.dtype, arrays.dtype(leaf)
+
+
+def _is_plain(leaf: Any, arrays: Arrays) -> bool:
+    """Whether the leaf's class is one that its arithmetic lists. A subclass may mean something else
+    by its elements (a mask), or by arithmetic."""
+    return type(leaf) in arrays.types
+
+
+def as_float(number: Any) -> float:
+    """A real number as a float; infinity where that has no room."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _is_number(value: Any) -> bool:
@@ -208,6 +226,11 @@ def _is_number(value: Any) -> bool:
 
 def _refused(reason: str, what: str) -> ContributionRefused:
     return ContributionRefused(what, reason=reason)
+
+
+def unreadable(error: Exception) -> ContributionRefused:
+    """The refusal of what raises when it is looked at."""
+    return _refused("type", f"it cannot be read: {described(error)[:200]}")
 
 
 def of_site(site: str, refusal: ContributionRefused) -> ContributionRefused:

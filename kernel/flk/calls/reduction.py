@@ -7,7 +7,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, cast
 
-from flk.calls.guard import Guard, of_site
+from flk.calls.guard import Guard, as_float, of_site, unreadable
 from flk.errors import ContributionRefused
 from flk.model import FLModel, ParamsType
 from flk.spi.aggregator import Aggregator
@@ -57,8 +57,7 @@ class Reduction:
         """Take a site's contribution. With `owned` its arrays may be overwritten and kept. Raises
         ContributionRefused, after which everything is as before."""
         tree, weight, model, schema = self._guard.check(site, value, norms=self._norms)
-        if model is not None:
-            self._check_model(site, model)
+        metrics = {} if model is None else self._checked(site, model)
         if self.count and (model is None) is not (self._model is None):
             raise _refused(site, "all contributions should be FLModels, or none")
         try:
@@ -69,7 +68,7 @@ class Reduction:
         self.count += 1
         self.weight += weight
         if model is not None:
-            self._note(model, weight)
+            self._note(model, metrics, weight)
 
     def finish(self) -> Any:
         """The result. Raises ValueError if nothing was added."""
@@ -87,7 +86,8 @@ class Reduction:
             meta={"weight": self.weight},
         )
 
-    def _check_model(self, site: str, model: FLModel) -> None:
+    def _checked(self, site: str, model: FLModel) -> dict[str, float]:
+        """The model's metrics, each as a float that is infinite or NaN if it was."""
         kind = model.params_type
         if not isinstance(kind, ParamsType):
             raise _refused(
@@ -101,18 +101,22 @@ class Reduction:
         for name, number in model.metrics.items():
             if not isinstance(name, str) or not isinstance(number, Real):
                 raise _refused(site, f"the metric {ascii(name)[:80]} should be a real number")
+        try:
+            return {name: as_float(number) for name, number in model.metrics.items()}
+        except Exception as error:  # of the numbers that the site sent
+            raise of_site(site, unreadable(error)) from error
 
-    def _note(self, model: FLModel, weight: float) -> None:
+    def _note(self, model: FLModel, metrics: dict[str, float], weight: float) -> None:
         if self._model is None:
             self._model = FLModel(
                 params_type=model.params_type,
                 current_round=model.current_round,
                 total_rounds=model.total_rounds,
             )
-        for name, number in model.metrics.items():
+        for name, number in metrics.items():
             if -_HUGE < number < _HUGE:
                 total, weights = self._metrics.get(name, (0.0, 0.0))
-                self._metrics[name] = total + weight * float(number), weights + weight
+                self._metrics[name] = total + weight * number, weights + weight
 
 
 def _refused(site: str, what: str) -> ContributionRefused:

@@ -202,7 +202,7 @@ def holds_arrays(value: Any) -> bool:
 def arrays_of(cls: type) -> Arrays | None:
     """The arithmetic for leaves of this class: that of Python's numbers, or of an `arrays` plugin.
     None if it is not a leaf."""
-    if cls in _NUMBERS or cls is bool:
+    if cls in _NUMBERS:
         return _Numbers()
     from flk.registry import families
 
@@ -210,7 +210,7 @@ def arrays_of(cls: type) -> Arrays | None:
     return _Numbers() if found is None and any(c in _NUMBERS for c in cls.__mro__) else found
 
 
-_NUMBERS = (int, float, complex)
+_NUMBERS = (int, float, complex, bool)
 
 
 class _Numbers(Arrays):

@@ -24,7 +24,9 @@ class Arrays(ABC):
     """
 
     types: ClassVar[tuple[type, ...]]
-    """Classes whose instances (and those of subclasses) this plugin handles."""
+    """Classes whose instances this plugin handles. Those of subclasses can be copied; into an
+    aggregation come only instances of these very classes, since a subclass may mean something else
+    by its elements (a mask)."""
 
     @abstractmethod
     def shape(self, x: Any) -> tuple[int, ...]:
@@ -57,7 +59,8 @@ class Arrays(ABC):
     def norm2(self, x: Any) -> float:
         """Sum of the squared absolute values, to four digits; NaN or infinite if some element is,
         or if float64 cannot hold it. Blocks may be summed in the type of `x`, their sums are added
-        in float64; an overflow of the narrower type must not show."""
+        in float64; an overflow of the narrower type must not show. TypeError for elements that are
+        no numbers (text, dates, records, Python objects)."""
 
     @abstractmethod
     def cast(self, x: Any, dtype: str) -> Any:
@@ -67,7 +70,7 @@ class Arrays(ABC):
     @abstractmethod
     def accumulator(self, x: Any) -> Any:
         """Zeros of the shape of `x` in the type sums of its dtype are kept in: float16 and bfloat16
-        in float32, integers and booleans in float64, others in their own."""
+        in float32, integers and booleans in float64, others in their own. TypeError as norm2."""
 
     @abstractmethod
     def axpy(self, acc: Any, x: Any, alpha: float) -> None:

@@ -65,6 +65,19 @@ def test_a_structured_array_is_searched_field_by_field(arrays):
     assert not arrays.finite(x)
 
 
+@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]", "U3", "S3", object, [("a", "f8")]])
+def test_what_holds_no_numbers_cannot_be_summed(arrays, dtype):
+    for method in (arrays.norm2, arrays.accumulator):
+        with pytest.raises(TypeError, match="holds no numbers"):
+            method(np.zeros(3, dtype))
+
+
+@pytest.mark.parametrize("scalar", [np.float16(1), np.float64(1), np.int8(1), np.bool_(True)])
+def test_scalars_are_listed_by_their_own_class(arrays, scalar):
+    assert type(scalar) in arrays.types
+    assert np.ma.MaskedArray not in arrays.types
+
+
 def test_a_copy_keeps_the_order_and_drops_the_rest_of_the_memory(arrays):
     x = np.asfortranarray(np.arange(12.0).reshape(3, 4))[:2]
     copy = arrays.copy(x)

@@ -10,7 +10,7 @@ import pytest
 from flk.calls.guard import Guard
 from flk.calls.reduction import Reduction
 from flk.errors import ContributionRefused
-from flk.testing.fake_arrays import FakeArray, fake_arrays
+from flk.testing.fake_arrays import FakeArray, FakeArrays, fake_arrays
 from flk_workflow_fedavg import Mean
 
 LARGE = 16_500
@@ -20,6 +20,10 @@ LARGE = 16_500
 def fakes() -> Iterator[None]:
     with fake_arrays():
         yield
+
+
+def fail_with(error: Exception) -> Any:
+    raise error
 
 
 def mean_of(*pairs: tuple[Any, float], owned: bool = False, max_norm: float = 1e18) -> Any:
@@ -77,6 +81,51 @@ def test_a_mask_goes_with_the_majority() -> None:
 
 def test_complex_numbers_are_averaged() -> None:
     assert mean_of((1 + 1j, 1.0), (3 - 1j, 1.0)) == 2 + 0j
+
+
+def test_the_result_has_the_keys_of_the_reference() -> None:
+    mean = Mean()
+    mean.init({1: 0.0, "b": 0.0}, max_norm=1e18)
+    mean.add({"b": 2.0, True: 1.0}, 1.0)
+    assert [type(key) for key in mean.finish()] == [int, str]
+
+
+@pytest.mark.parametrize("method", ["norm2", "accumulator"])
+def test_what_cannot_be_summed_is_refused_and_leaves_the_sum(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mean = Mean()
+    mean.init(None, max_norm=1e18)
+    with monkeypatch.context() as broken:
+        broken.setattr(FakeArrays, method, lambda self, x: fail_with(TypeError("no numbers")))
+        with pytest.raises(ContributionRefused, match="w cannot be summed: TypeError: no numbers"):
+            mean.add({"w": FakeArray([9.0])}, 1.0)
+    mean.add({"w": FakeArray([1.0])}, 1.0)
+    assert mean.finish()["w"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("leaves", [1, 2])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_a_contribution_that_changes_after_the_look_at_it_gives_no_mean(
+    value: float, leaves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mean = Mean()
+    mean.init(None, max_norm=1e18)
+    mean.add([FakeArray([1.0])] * leaves, 1.0)
+    late = [FakeArray([1.0]) for _ in range(leaves)]
+    honest = FakeArrays.norm2
+
+    def look_and_change(self: FakeArrays, x: FakeArray) -> float:
+        norm2 = honest(self, x)
+        if x is late[-1]:
+            x.set([value])
+        return norm2
+
+    monkeypatch.setattr(FakeArrays, "norm2", look_and_change)
+    mean._norms = [arrays.norm2 for arrays in mean._arrays]
+    mean.add(late, 1.0)
+    with pytest.raises(ContributionRefused, match="changed while it was added"):
+        mean.finish()
 
 
 def test_a_large_contribution_that_is_owned_becomes_the_sum() -> None:

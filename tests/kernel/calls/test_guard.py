@@ -142,11 +142,68 @@ def test_numbers_of_python_may_be_whole_or_not() -> None:
     guard.admit("site-2", model(loss=2))
 
 
-def test_subclasses_of_an_array_are_arrays() -> None:
-    class Parameter(FakeArray):
-        pass
+class Masked(FakeArray):
+    """Not listed by the arithmetic of FakeArray: its elements may mean something else."""
 
-    Guard({"w": FakeArray([1.0])}).admit("site-1", {"w": Parameter([2.0])})
+
+class Sly(float):
+    def __abs__(self) -> float:
+        return 0.0
+
+    def __rmul__(self, other: Any) -> float:
+        return math.nan
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("leaf", [Masked([2.0]), Sly(2.0)])
+def test_a_subclass_that_its_arithmetic_does_not_list_is_refused(leaf: Any, declared: bool) -> None:
+    plain = 1.0 if isinstance(leaf, float) else FakeArray([1.0])
+    guard = Guard({"w": plain} if declared else None)
+    error = refusal(guard, {"w": leaf})
+    assert error.reason == "type"
+    assert f"should be an array or a number and is a {type(leaf).__name__}" in str(error)
+    guard.admit("site-3", {"w": plain})
+
+
+def test_a_reference_that_could_not_be_contributed_is_an_error() -> None:
+    with pytest.raises(TypeError, match="Masked"):
+        Guard({"w": Masked([1.0])})
+
+
+class Hostile:
+    """Raises wherever it is looked at."""
+
+    def _raise(self, *args: Any) -> Any:
+        raise ZeroDivisionError("never")
+
+    __float__ = __len__ = __iter__ = __contains__ = __eq__ = __hash__ = __abs__ = _raise
+    items = keys = __getitem__ = _raise
+
+
+class HostileNumber(Hostile, float):
+    """A real number by its class."""
+
+
+class HostileDict(Hostile, dict[Any, Any]):
+    """A dict by its class."""
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    [
+        HostileDict(),
+        HostileNumber(1.0),
+        (1.5, HostileNumber(1.0)),
+        FLModel(params=1.5, meta={"weight": HostileNumber(1.0)}),
+        FLModel(params=1.5, meta={"weight": Hostile()}),
+        FLModel(params=HostileDict()),
+    ],
+)
+def test_what_raises_when_it_is_looked_at_is_refused(value: Any, declared: bool) -> None:
+    guard = Guard(1.5 if declared else None)
+    assert refusal(guard, value).reason in ("type", "keys", "weight")
+    guard.admit("site-3", 2.5)
 
 
 def test_a_model_serves_as_reference() -> None:

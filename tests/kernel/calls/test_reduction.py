@@ -191,6 +191,20 @@ def test_a_model_unlike_the_first_is_refused(reduction: Reduction, bad: Any) -> 
     assert reduction.count == 1
 
 
+def test_a_metric_that_cannot_be_read_is_refused_before_anything_is_added(
+    reduction: Reduction,
+) -> None:
+    class Hostile(float):
+        def __float__(self) -> float:
+            raise ZeroDivisionError("never")
+
+    reduction.add("site-1", (model(1.0), 1))
+    with pytest.raises(ContributionRefused, match="ZeroDivisionError"):
+        reduction.add("site-2", (model(9.0, metrics={"loss": Hostile(1.0)}), 1))
+    assert reduction.count == 1
+    assert reduction.finish().params == {"w": 1.0}
+
+
 @pytest.mark.parametrize("metric", [1e300, 10**400])
 def test_a_metric_beyond_bounds_is_left_out(reduction: Reduction, metric: Any) -> None:
     reduction.add("site-1", (model(metrics={"loss": metric}), 1e12))

@@ -27,7 +27,7 @@ class NumpyArrays(Arrays):
     """See the contract. Arrays of any layout and byte order; numpy scalars where nothing is
     written."""
 
-    types = (np.ndarray, np.generic)
+    types = (np.ndarray, np.generic, *dict.fromkeys(np.sctypeDict.values()))
 
     def shape(self, x: Any) -> tuple[int, ...]:
         return x.shape  # type: ignore[no-any-return]
@@ -56,8 +56,7 @@ class NumpyArrays(Arrays):
         return all(isfinite(_squares(b)) or bool(np.isfinite(b).all()) for b in _blocks(x))
 
     def norm2(self, x: Any) -> float:
-        if x.dtype.kind not in "fciub":
-            return 0.0
+        _must_be_numbers(x)
         if x.size <= _BLOCK:
             return _squares(x)
         return sum(map(_squares, _blocks(x)), 0.0)
@@ -71,6 +70,7 @@ class NumpyArrays(Arrays):
         return x.astype(target)
 
     def accumulator(self, x: Any) -> Any:
+        _must_be_numbers(x)
         kind, dtype = x.dtype.kind, x.dtype
         native = dtype if dtype.isnative else dtype.newbyteorder("=")  # which makes a new object
         dtype = _DOUBLE if kind in "iub" else _SINGLE if native == _HALF else native
@@ -127,6 +127,11 @@ class NumpyArrays(Arrays):
             )
         total = np.add(x, y)
         return total if bits == width else total & x.dtype.type((1 << bits) - 1)
+
+
+def _must_be_numbers(x: Any) -> None:
+    if x.dtype.kind not in "fciub":
+        raise TypeError(f"an array of {x.dtype} holds no numbers")
 
 
 @lru_cache(maxsize=1024)

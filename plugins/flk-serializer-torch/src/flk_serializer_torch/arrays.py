@@ -25,7 +25,7 @@ class TorchArrays(Arrays):
     """See the contract. Dense tensors of any layout; sparse ones can be copied, checked and added
     to a dense accumulator."""
 
-    types: ClassVar[tuple[type, ...]] = (torch.Tensor,)
+    types: ClassVar[tuple[type, ...]] = (torch.Tensor, torch.nn.Parameter)
 
     def shape(self, x: Any) -> tuple[int, ...]:
         return tuple(x.shape)

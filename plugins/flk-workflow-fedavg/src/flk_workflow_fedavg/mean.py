@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from flk.calls.trees import Structure, arrays_of, flatten, unflatten
-from flk.errors import ContributionRefused
+from flk.errors import ContributionRefused, described
 from flk.spi.aggregator import Aggregator
 from flk.spi.arrays import Arrays
 
@@ -20,6 +20,8 @@ _BULK = 1 << 16
 cache when it is read a second time."""
 _SPARE = 2.0**16
 _HUGE = 1e300
+_ROUNDING = 1.01
+"""How far the squared norm of a mean may exceed that of every contribution: rounding, no more."""
 
 
 class Mean(Aggregator):
@@ -27,13 +29,15 @@ class Mean(Aggregator):
 
     Integers and booleans are summed in float64 and rounded half to even at the end; Python's
     numbers become floats. Weights are divided by a power of two, chosen so that the sum of finite
-    contributions is finite in the type it is kept in.
+    contributions is finite in the type it is kept in. The result has the keys of the reference,
+    where there is one, whatever equal keys (1 and True) a contribution uses.
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset({"streaming", "mergeable", "checks"})
 
     def __init__(self) -> None:
         self._limit = self._room = math.inf
+        self._reference: tuple[Structure, list[Arrays]] | None = None
         self._structure = Structure(None)
         self._arrays: list[Arrays] = []
         self._norms: list[Callable[[Any], float]] = []
@@ -47,15 +51,22 @@ class Mean(Aggregator):
     def init(self, reference: Any, *, max_norm: float) -> None:
         self._limit = max_norm * max_norm
         self._room = max(1.0, min(2.0**60, 1e38 / max_norm))
+        if reference is not None:
+            leaves, structure = flatten(reference)
+            self._reference = structure, [_arithmetic(leaf) for leaf in leaves]
 
     def add(self, contribution: Any, weight: float, *, owned: bool = False) -> None:
         if self._weight:
             leaves = self._structure.leaves(contribution)
             if self._small and self._add_small(leaves[0], weight):
                 return
-        else:
+        elif self._reference is None:
             leaves, structure = flatten(contribution)
-            self._begin(leaves, structure, None, weight)
+            self._begin(leaves, structure, list(map(_arithmetic, leaves)), None, weight)
+        else:
+            structure, arrays = self._reference
+            leaves = structure.leaves(contribution)
+            self._begin(leaves, structure, arrays, None, weight)
         self._add(leaves, weight, owned)
 
     def partial(self) -> dict[str, Any]:
@@ -86,7 +97,10 @@ class Mean(Aggregator):
                 self._compare(leaves, dtypes)
             else:
                 leaves, structure = flatten(mean)
-                self._begin(leaves, structure, dtypes, weight)
+                if self._reference is not None:
+                    structure = self._reference[0]
+                    leaves = list(structure.leaves(mean))
+                self._begin(leaves, structure, list(map(_arithmetic, leaves)), dtypes, weight)
         except TypeError as error:
             raise _refused("type", f"in a partial mean, {error}") from None
         except ValueError as error:
@@ -94,6 +108,8 @@ class Mean(Aggregator):
         self._add(leaves, weight, False)
 
     def finish(self) -> Any:
+        """Raises ContributionRefused if the mean is not finite or too large, though no contribution
+        was: somebody wrote into one between the look at it and its sum."""
         self._must_have_begun()
         factor, sums = self._unit / self._weight, self._sums
         self._weight, self._sums = 0.0, []
@@ -102,6 +118,9 @@ class Mean(Aggregator):
             if dtype == "bool":
                 sums[number] = arrays.cast(sums[number], "int32")
             sums[number] = arrays.cast(sums[number], dtype)
+        norm2 = sum((arrays.norm2(x) for arrays, x in zip(self._arrays, sums, strict=True)), 0.0)
+        if self._limit != math.inf and not norm2 <= self._limit * _ROUNDING:
+            raise _refused("not_finite", "a contribution was changed while it was added")
         return unflatten(sums, self._structure)
 
     def _must_have_begun(self) -> None:
@@ -109,10 +128,15 @@ class Mean(Aggregator):
             raise ValueError("nothing was added to this mean")
 
     def _begin(
-        self, leaves: Sequence[Any], structure: Structure, dtypes: list[str] | None, weight: float
+        self,
+        leaves: Sequence[Any],
+        structure: Structure,
+        arrays: list[Arrays],
+        dtypes: list[str] | None,
+        weight: float,
     ) -> None:
         self._structure = structure
-        self._arrays = [_arithmetic(leaf) for leaf in leaves]
+        self._arrays = arrays
         self._norms = [arrays.norm2 for arrays in self._arrays]
         self._axpys = [arrays.axpy for arrays in self._arrays]
         if dtypes is None:
@@ -136,7 +160,10 @@ class Mean(Aggregator):
     def _add_small(self, leaf: Any, weight: float) -> bool:
         """The shortest way for a model of one small array; False if it needs the long one."""
         total = self._weight + weight
-        if total > self._unit * self._room or not self._norms[0](leaf) <= self._limit:
+        try:
+            if total > self._unit * self._room or not self._norms[0](leaf) <= self._limit:
+                return False
+        except Exception:
             return False
         self._axpys[0](self._sums[0], leaf, weight / self._unit)
         self._weight = total
@@ -151,7 +178,7 @@ class Mean(Aggregator):
             if self._limit != math.inf:
                 self._check(leaves)
             if not self._weight:
-                self._sums = self._zeros(leaves)
+                self._sums = list(map(self._zeros, range(len(leaves)), leaves))
             if crowded:
                 self._rescale(total)
             alpha = weight / self._unit
@@ -159,15 +186,24 @@ class Mean(Aggregator):
                 axpy(acc, leaf, alpha)
         self._weight = total
 
-    def _zeros(self, leaves: Sequence[Any]) -> list[Any]:
-        return [a.accumulator(leaf) for a, leaf in zip(self._arrays, leaves, strict=True)]
+    def _zeros(self, number: int, leaf: Any) -> Any:
+        try:
+            return self._arrays[number].accumulator(leaf)
+        except TypeError as error:
+            path = self._structure.paths()[number]
+            raise _refused("type", f"{path} cannot be summed: {described(error)}") from error
 
     def _check(self, leaves: Sequence[Any]) -> None:
-        norm2 = 0.0
-        for one, leaf in zip(self._norms, leaves, strict=True):
-            norm2 += one(leaf)
+        norm2 = sum(map(self._norm2, range(len(leaves)), leaves), 0.0)
         if not norm2 <= self._limit:
             raise self._refusal(norm2, range(len(leaves)), leaves)
+
+    def _norm2(self, number: int, leaf: Any) -> float:
+        try:
+            return self._norms[number](leaf)
+        except Exception as error:  # of what has no elements, or none that are numbers
+            path = self._structure.paths()[number]
+            raise _refused("type", f"{path} cannot be summed: {described(error)}") from error
 
     def _refusal(
         self, norm2: float, numbers: Sequence[int], leaves: Sequence[Any]
@@ -183,7 +219,7 @@ class Mean(Aggregator):
         """New sums, those of `own` in the contribution's memory. The old ones stay as they are
         until nothing can be refused any more."""
         rest = [number for number in range(len(leaves)) if number not in own]
-        norm2 = sum((self._arrays[number].norm2(leaves[number]) for number in rest), 0.0)
+        norm2 = sum((self._norm2(number, leaves[number]) for number in rest), 0.0)
         if not norm2 <= self._limit:
             raise self._refusal(norm2, rest, leaves)
         sums = list(self._sums) if self._weight else [None] * len(leaves)
@@ -193,7 +229,7 @@ class Mean(Aggregator):
             if arrays.can_absorb(acc, leaf):
                 sums[number], more = arrays.absorb(acc, leaf, alpha)
             else:
-                more = arrays.norm2(leaf)
+                more = self._norm2(number, leaf)
                 rest.append(number)
             norm2 += more
             if not norm2 <= self._limit:
