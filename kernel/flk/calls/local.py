@@ -30,6 +30,10 @@ from flk.spi.executor import Executor
 
 __all__ = ["Fault", "LocalDispatcher"]
 
+_KNOWN = 16
+_Whom = tuple[tuple[str, ...], str, str | None]
+_Kinds = tuple[list[Seat], list[Seat]]
+
 
 class LocalDispatcher(Dispatcher):
     """`participants` maps names, `server` among them, to their code.
@@ -64,6 +68,7 @@ class LocalDispatcher(Dispatcher):
         self._lock = threading.Lock()
         self._busy: dict[str, float] = {}
         self._counts: dict[tuple[str, str], int] = {}
+        self._seats: dict[_Whom, _Kinds] = {}
         self._under_way: dict[Call, _Flight] = {}
         self._tasks: set[Any] = set()
         self._sites = tuple(name for name in self.participants if name != "server")
@@ -160,18 +165,8 @@ class LocalDispatcher(Dispatcher):
         return participant.broken is None and any(getattr(part, phase + "s") for part in parts)
 
     def _batches(self, call: Call) -> list[Batch]:
-        kinds: tuple[list[Seat], list[Seat]] = ([], [])
-        participants, function, child = self.participants, call.function, call.option.target
-        for index, name in enumerate(call.targets):
-            participant = participants.get(name)
-            try:
-                if participant is None:
-                    raise SiteLost(f"there is no {name!r} here", site=name, may_have_run=False)
-                target, is_async = participant.app.lookup(function, child, name)
-            except CallError as error:
-                call.fail(index, error)
-            else:
-                kinds[is_async].append((index, participant, target))
+        whom = (call.targets, call.function, call.option.target)
+        kinds = self._seats.get(whom) or self._find_seats(call, whom)
         if self._faults is not None:
             both = [(seat, kind) for kind in (0, 1) for seat in kinds[kind]]
             return [self._batch_of_one(call, *one) for one in sorted(both, key=_position)]
@@ -180,6 +175,27 @@ class LocalDispatcher(Dispatcher):
             for kind in (1, 0)
             if kinds[kind]
         ]
+
+    def _find_seats(self, call: Call, whom: _Whom) -> _Kinds:
+        """Seats of functions and of coroutine functions. The same call finds them at once the next
+        time, unless a site may get new code by an injected restart."""
+        kinds: _Kinds = ([], [])
+        targets, function, child = whom
+        for index, name in enumerate(targets):
+            participant = self.participants.get(name)
+            try:
+                if participant is None:
+                    raise SiteLost(f"there is no {name!r} here", site=name, may_have_run=False)
+                target, is_async = participant.app.lookup(function, child, name)
+            except CallError as error:
+                call.fail(index, error)
+            else:
+                kinds[is_async].append((index, participant, target))
+        if self._faults is None and not call.failures:
+            if len(self._seats) == _KNOWN:
+                self._seats.clear()
+            self._seats[whom] = kinds
+        return kinds
 
     def _batch_of_one(self, call: Call, seat: Seat, is_async: int, attempt: int = 0) -> Batch:
         """Under injected faults each answer has an instant of its own; a site works on its calls in
