@@ -10,7 +10,7 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -33,7 +33,7 @@ from flk.registry.courier import Courier, Overdue
 from flk.registry.loader import load
 from flk.world import World
 
-__all__ = ["Bus", "Failure", "created", "heard"]
+__all__ = ["Bus", "Failure", "created", "heard", "only_listens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,25 @@ class Bus:
 
     def load_observers(self) -> None:
         """Register every installed observer that is not turned off or idle. One that is broken is
-        reported and skipped; with `FLK_STRICT=1` it raises."""
-        for name in dict.fromkeys(plugin.name for plugin in installed("observer")):
+        reported and skipped, unless it is a decider or `FLK_STRICT=1`: then it raises. So does one
+        that decides without being registered as a decider."""
+        found: dict[str, bool] = {}
+        for plugin in installed("observer"):
+            found[plugin.name] = found.get(plugin.name, False) or plugin.decides
+        strict = os.environ.get("FLK_STRICT", "") not in ("", "0")
+        for name, decides in found.items():
             if name in self._listeners:
                 continue
             try:
                 listener = created(load("observer", name), name)
-                if not getattr(listener, "idle", False):
+                if not _answered(lambda: getattr(listener, "idle", False), name):  # noqa: B023
                     self.register(listener, name)
             except FlkError as error:
-                if os.environ.get("FLK_STRICT", "") not in ("", "0"):
+                if strict or decides:
                     raise
                 self._fail(Failure(name, "", f"is skipped: {error}", error))
+            if name in self._listeners and not decides:
+                only_listens(self._listeners[name].calls, name)
 
     def register(self, listener: object, name: str) -> None:
         """Tell `listener` from now on. Raises PluginContractError for a hook that does not exist or
@@ -222,11 +229,16 @@ class _Listener:
 
 def created(found: Any, name: str) -> object:
     """The listener: what was registered, or an instance of it if it is a class."""
-    if not isinstance(found, type):
-        return found
+    return _answered(found, name) if isinstance(found, type) else found
+
+
+def _answered(question: Callable[[], Any], name: str) -> Any:
+    """What a stranger's code says; PluginLoadError if it raises."""
     try:
-        return found()
-    except (Exception, SystemExit) as error:
+        return question()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginLoadError(
             f"observer {name!r} cannot be created: {described(error)}",
             cure="Try: flk plugins doctor",
@@ -272,6 +284,15 @@ def heard(listener: object, name: str) -> dict[str, Callable[..., Any]]:
     except pluggy.PluginValidationError as error:
         raise _contract(name, " ".join(str(error).split())) from error
     return {caller.name: caller for caller in manager.get_hookcallers(listener) or ()}
+
+
+def only_listens(calls: Iterable[str], name: str) -> None:
+    """Raises PluginContractError for an observer that decides and is not registered as a decider:
+    were it broken, nobody would know that it has to be asked."""
+    step = next((hook for hook in calls if not hook.startswith("flk_on_")), None)
+    if step:
+        what = f"{step} decides, so its entry point belongs into the group flk.deciders.v1"
+        raise _contract(name, what)
 
 
 class _Manager(pluggy.PluginManager):

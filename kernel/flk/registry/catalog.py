@@ -27,7 +27,8 @@ _ELSEWHERE = {
 """Names whose distribution is not `<prefix>-<name>`."""
 
 _GROUP = re.compile(r"flk\.([a-z_]+)\.v([0-9]{1,4})")
-_WORDS = {role.plural: role.word for role in ROLES.values()}
+_DECIDERS = "deciders"
+_WORDS = {role.plural: role.word for role in ROLES.values()} | {_DECIDERS: "observer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Plugin:
     def contract(self) -> int:
         """The version of the contract, from the group's name."""
         return int(self.group.rpartition(".v")[2])
+
+    @property
+    def decides(self) -> bool:
+        """Whether it is an observer that says so of itself: one of the group `flk.deciders.v1`."""
+        return self.group.startswith(f"flk.{_DECIDERS}.")
 
     @property
     def origin(self) -> str:

@@ -163,9 +163,11 @@ def _tried(plugin: Plugin) -> tuple[str, str, float]:
         found = load_plugin(plugin)
         seconds = time.perf_counter() - began
         if plugin.role == "observer":
-            from flk.registry.bus import created, heard
+            from flk.registry.bus import created, heard, only_listens
 
-            heard(created(found, plugin.name), plugin.name)
+            calls = heard(created(found, plugin.name), plugin.name)
+            if not plugin.decides:
+                only_listens(calls, plugin.name)
     except PluginLoadError as error:
         seconds = time.perf_counter() - began
         cause = error.__cause__

@@ -20,6 +20,7 @@ class Observer(Protocol):
     bounded queue loses the oldest events, so an observer may miss the beginning of a run). One that
     raises is reported by name and the others still hear; after 3 failures in a run, or 5 s in one
     call, it is dropped. Hooks named `flk_<verb>_<noun>` are steps: they decide while the caller
-    waits, each in a new thread; one that raises, takes 5 s or answers nonsense refuses the step.
-    Stdout belongs to the command that runs; an observer writes to stderr.
+    waits, each in a new thread; one that raises, takes 5 s or answers nonsense refuses the step. An
+    observer with steps is registered in the group `flk.deciders.v1` instead: what decides must
+    load, or no run starts. Stdout belongs to the command that runs; an observer writes to stderr.
     """

@@ -7,7 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 from flk import hooks
-from flk.errors import PluginConflict, PluginContractError, PluginLoadError, RunRefused
+from flk.errors import (
+    PluginConflict,
+    PluginContractError,
+    PluginError,
+    PluginIncompatible,
+    PluginLoadError,
+    RunRefused,
+)
 from flk.registry import Bus
 from flk.testing.observer import a_run, story
 from flk.testing.world import SimWorld
@@ -380,6 +387,9 @@ BROKEN = {
     "cannot be imported": "1 / 0",
     "exits": "raise SystemExit",
     "cannot be created": "class Mine:\n    def __init__(self, needed): ...",
+    "raises anything": "class Odd(BaseException): ...\nraise Odd",
+    "raises anything when created": "class Mine:\n    def __init__(self): raise GeneratorExit",
+    "cannot say whether it is idle": OBSERVER + "\n        idle = property(lambda self: 1 / 0)\n",
     "misspelt": OBSERVER.replace("committed", "comitted"),
 }
 
@@ -406,6 +416,56 @@ def test_strictness_makes_a_broken_observer_fatal(bus, shelf, monkeypatch):
     monkeypatch.setenv("FLK_STRICT", "1")
     with pytest.raises(PluginLoadError):
         bus.load_observers()
+
+
+DECIDER = """
+    from flk import hooks
+
+    class Mine:
+        @hooks.impl
+        def flk_admit_run(self, run):
+            return "not today"
+"""
+
+
+def test_a_decider_is_asked(bus, shelf):
+    shelf.add("p", "flk.deciders.v1", "policy = mod_obs_policy:Mine", source=DECIDER)
+    bus.load_observers()
+    with pytest.raises(RunRefused, match="not today"):
+        admit(bus)
+
+
+@pytest.mark.parametrize("source", BROKEN.values(), ids=BROKEN)
+def test_a_broken_decider_stops_every_run(bus, shelf, source):
+    shelf.add("p", "flk.deciders.v1", "policy = mod_obs_policy:Mine", source=source)
+    with pytest.raises(PluginError, match="policy"):
+        bus.load_observers()
+
+
+def test_two_distributions_with_one_decider_stop_every_run(bus, shelf):
+    shelf.add("p", "flk.observers.v1", "policy = mod_obs_a:Mine", source=OBSERVER)
+    shelf.add("q", "flk.deciders.v1", "policy = mod_obs_b:Mine", source=DECIDER)
+    with pytest.raises(PluginConflict):
+        bus.load_observers()
+
+
+def test_a_decider_for_another_kernel_stops_every_run(bus, shelf):
+    shelf.add("p", "flk.deciders.v99", "policy = mod_obs_policy:Mine", source=DECIDER)
+    with pytest.raises(PluginIncompatible):
+        bus.load_observers()
+
+
+def test_who_decides_without_being_registered_for_it_stops_every_run(bus, shelf):
+    shelf.add("p", "flk.observers.v1", "policy = mod_obs_policy:Mine", source=DECIDER)
+    with pytest.raises(PluginContractError, match=r"flk\.deciders\.v1"):
+        bus.load_observers()
+
+
+def test_a_decider_may_be_turned_off(bus, shelf, monkeypatch):
+    shelf.add("p", "flk.deciders.v1", "policy = mod_obs_policy:Mine", source="1 / 0")
+    monkeypatch.setenv("FLK_PLUGINS_DISABLE", "policy")
+    bus.load_observers()
+    admit(bus)
 
 
 # steps --------------------------------------------------------------------------------------------

@@ -34,6 +34,15 @@ def test_reserved_roles_unknown_roles_and_other_versions_are_listed(shelf):
     ]
 
 
+def test_a_decider_is_an_observer_that_says_so(shelf):
+    shelf.add("p", "flk.observers.v1", "bar = m:A")
+    shelf.add("q", "flk.deciders.v1", "policy = m:A")
+    assert [(x.name, x.decides) for x in installed("observer")] == [
+        ("bar", False),
+        ("policy", True),
+    ]
+
+
 def test_entry_points_of_others_are_not_ours(shelf):
     shelf.add("p", "pytest11", "a = m:A")
     shelf.add("q", "flk.stores", "a = m:A")

@@ -92,6 +92,20 @@ def test_an_observer_with_a_misspelt_hook_violates_the_contract(shelf, monkeypat
 
 @pytest.mark.parametrize(
     ("group", "expected"),
+    [("flk.observers.v1", "contract violation"), ("flk.deciders.v1", "ok")],
+)
+def test_who_decides_has_to_be_registered_as_a_decider(shelf, monkeypatch, group, expected):
+    source = "from flk.hooks import impl\nclass O:\n    @impl\n    def flk_admit_run(self): ..."
+    shelf.add("p", group, "o = mod_doc:O", source=source)
+    (plugin,) = installed("observer")
+    monkeypatch.setattr(sys, "path", [*sys.path, *SITE])
+    diagnosis = examine(plugin)
+    assert diagnosis.verdict == expected
+    assert ("flk.deciders.v1" in diagnosis.detail) is (expected != "ok")
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
     [
         ("flk.stores.v2", "wrong contract version"),
         ("flk.stores.v0", "wrong contract version"),
