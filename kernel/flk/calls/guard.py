@@ -84,7 +84,9 @@ class Guard:
             tree, weight, model = _parts(value)
             if model is not None and self.round is not None:
                 self._check_round(model.current_round, self.round)
-            if type(weight) is not float or not 0.0 < weight <= self.max_weight:
+            if type(weight) in _PLAIN and 0 < weight <= self.max_weight:
+                weight = float(weight)
+            else:
                 weight = self._weight(weight)
             schema = self._declared(tree) if self._schema is None else self._schema
             leaves = schema.check(tree)
@@ -138,7 +140,7 @@ class _Schema:
     def __init__(self, tree: Any) -> None:
         """Raises TypeError or ValueError for what is not a tree."""
         leaves, self._structure = flatten(tree)
-        self._leaves = [_expected(leaf) for leaf in leaves]
+        self._leaves = list(enumerate(map(_expected, leaves)))
 
     def check(self, tree: Any) -> Sequence[Any]:
         """The leaves of a tree that fits."""
@@ -146,30 +148,29 @@ class _Schema:
             leaves = self._structure.leaves(tree)
         except ValueError as error:
             raise _refused("keys", str(error)) from None
-        for leaf, expected in zip(leaves, self._leaves, strict=True):
-            cls, _, shape_of, shape, dtype_of, dtype = expected
+        for number, (cls, _, shape_of, shape, dtype_of, dtype) in self._leaves:
+            leaf = leaves[number]
             if type(leaf) is not cls or shape_of(leaf) != shape or dtype_of(leaf) != dtype:
-                self._compare(leaves, leaf, expected)
+                self._compare(number, leaf)
         return leaves
 
     def check_norms(self, leaves: Sequence[Any], max_norm: float) -> None:
         total, limit = 0.0, max_norm * max_norm
-        for leaf, (_, arrays, *_) in zip(leaves, self._leaves, strict=True):
-            total += arrays.norm2(leaf)
+        for number, (_, arrays, *_) in self._leaves:
+            total += arrays.norm2(leaves[number])
         if total <= limit:
             return
-        for path, leaf, (_, arrays, *_) in zip(
-            self._structure.paths(), leaves, self._leaves, strict=True
-        ):
-            if not arrays.finite(leaf):
+        for number, (_, arrays, *_) in self._leaves:
+            if not arrays.finite(leaves[number]):
+                path = self._structure.paths()[number]
                 raise _refused("not_finite", f"{path} has elements that are NaN or infinite")
         norm = math.sqrt(total)
         raise _refused("huge", f"the L2 norm should be at most {max_norm:g} and is {norm:g}")
 
-    def _compare(self, leaves: Sequence[Any], leaf: Any, expected: _Expected) -> None:
+    def _compare(self, number: int, leaf: Any) -> None:
         """Refuse a leaf that differs from what is expected in more than a class of one family."""
-        cls, arrays, _, shape, _, dtype = expected
-        path = self._structure.paths()[[leaf is other for other in leaves].index(True)]
+        cls, arrays, _, shape, _, dtype = self._leaves[number][1]
+        path = self._structure.paths()[number]
         found = arrays_of(type(leaf))
         if found is None or not _is_plain(leaf, found):
             container = isinstance(leaf, (dict, list, tuple))
@@ -195,6 +196,7 @@ _Expected = tuple[
 ]
 
 
+_PLAIN = (int, float)
 _WANTED = "an array or a number"
 
 
@@ -221,7 +223,7 @@ def as_float(number: Any) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) or isinstance(value, Number)
+    return type(value) in _PLAIN or isinstance(value, Number)
 
 
 def _refused(reason: str, what: str) -> ContributionRefused:
