@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import lru_cache
-from math import isfinite
+from inspect import unwrap
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ _BLOCK = 65536  # elements: a block of three float64 arrays fits a second-level 
 _HALF = np.dtype(np.float16)
 _SINGLE = np.dtype(np.float32)
 _DOUBLE = np.dtype(np.float64)
+_ARRAY = np.ndarray
+_add = np.add
+_NAMES = {np.dtype(char).num: np.dtype(char).name for char in "?bBhHiIlLqQefdgFDG"}
+_vdot = unwrap(np.vdot)  # without the search for array-likes that have a vdot of their own
 
 
 class NumpyArrays(Arrays):
@@ -33,7 +38,8 @@ class NumpyArrays(Arrays):
         return x.shape  # type: ignore[no-any-return]
 
     def dtype(self, x: Any) -> str:
-        return _name(x.dtype)
+        dtype = x.dtype
+        return _NAMES.get(dtype.num) or _name(dtype)
 
     def nbytes(self, x: Any) -> int:
         return x.nbytes  # type: ignore[no-any-return]
@@ -42,9 +48,9 @@ class NumpyArrays(Arrays):
         return x.dtype.kind in "fc"
 
     def copy(self, x: Any) -> Any:
-        if x.dtype.hasobject:
-            return deepcopy(x)
-        return x.copy("K") if type(x) is np.ndarray else x.copy()
+        if type(x) is _ARRAY and not x.dtype.hasobject:
+            return x.copy("K")
+        return deepcopy(x) if x.dtype.hasobject else x.copy()
 
     def finite(self, x: Any) -> bool:
         if x.dtype.names is not None:
@@ -56,10 +62,15 @@ class NumpyArrays(Arrays):
         return all(isfinite(_squares(b)) or bool(np.isfinite(b).all()) for b in _blocks(x))
 
     def norm2(self, x: Any) -> float:
-        _must_be_numbers(x)
-        if x.size <= _BLOCK:
-            return _squares(x)
-        return sum(map(_squares, _blocks(x)), 0.0)
+        dtype = x.dtype
+        if dtype is not _SINGLE and dtype is not _DOUBLE:
+            _must_be_numbers(x)
+        elif x.size <= _BLOCK:
+            flat = x if x.ndim == 1 else x.ravel("K")
+            total = float(_vdot(flat, flat))
+            if total < inf:
+                return total
+        return _squares(x) if x.size <= _BLOCK else sum(map(_squares, _blocks(x)), 0.0)
 
     def cast(self, x: Any, dtype: str) -> Any:
         target = np.dtype(dtype)
@@ -78,7 +89,7 @@ class NumpyArrays(Arrays):
 
     def axpy(self, acc: Any, x: Any, alpha: float) -> None:
         if x.dtype is acc.dtype and x.size <= _BLOCK:
-            np.add(acc, x if alpha == 1 else x * alpha, acc)
+            _add(acc, x if alpha == 1.0 else x * alpha, acc)
             return
         scratch = np.empty(min(x.size, _BLOCK), acc.dtype)
         for a, b in _pairs(acc, x):
@@ -148,10 +159,10 @@ def _squares(block: Any) -> float:
         flat = flat.astype(_DOUBLE)
     elif dtype.kind == "f" and dtype.itemsize == 2:
         flat = flat.astype(_SINGLE)
-    total = float(np.vdot(flat, flat).real)  # unlike dot, vdot does not warn of overflow
+    total = float(_vdot(flat, flat).real)  # unlike dot, vdot does not warn of overflow
     if not isfinite(total) and dtype.char in "fF":
         flat = flat.astype(_DOUBLE if dtype.kind == "f" else np.complex128)
-        total = float(np.vdot(flat, flat).real)
+        total = float(_vdot(flat, flat).real)
     return total
 
 
