@@ -16,9 +16,9 @@ from flk.job.place import sentence
 from flk.job.recipe import Recipe
 from flk.job.rounds import Ledger
 from flk.job.run import LogLine, Run
-from flk.registry import Bus, Courier, installed, load
+from flk.job.tracking import PATIENCE, Trackers
+from flk.registry import Bus
 from flk.spi.records import Fact, Metric, RunRecord
-from flk.spi.tracker import Tracker
 from flk.world import World
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ class Execution:
     left; `site_states` and `restored_sites` do the same for the sites that live in this process. A
     record without a seed takes that of the earlier process, else a new one.
     """
-
-    PATIENCE = 30.0
-    """Seconds one call of a tracker may take."""
 
     def __init__(
         self,
@@ -68,7 +65,7 @@ class Execution:
             record, world, emit=self._emit, notify=self.bus.notify, listens=self.bus.listens
         )
         self.run = Run(record, join=self._join, abort=self.abort)
-        self._trackers = [self._courier(*found) for found in _trackers(recipe, self.bus)]
+        self._trackers = Trackers(recipe.trackers, self.bus, world)
         self._ended: Callable[[float | None], bool] = lambda timeout: True
         self._started = world.now()
         self.scope.ledger = Ledger(
@@ -114,14 +111,7 @@ class Execution:
     def _admit(self) -> None:
         record = self.scope.record
         self.bus.decide("flk_admit_run", run=record)
-        for tracker in self._trackers:
-            tracker.put(("start", record))
-            tracker.flush(self.PATIENCE)
-            if tracker.dropped or tracker.failures:
-                raise ConfigError(
-                    f"tracker {tracker.name!r} cannot start: {self._tracker_errors[tracker.name]}",
-                    cure="Repair it or leave it out of Recipe(trackers=[...])",
-                )
+        self._trackers.start(record)
         self.bus.notify("flk_on_run_started", run=record)
 
     def _conduct(self) -> Any:
@@ -165,19 +155,16 @@ class Execution:
         error = "" if run.error is None else sentence(run.error)
         try:
             self._dispatcher.close()
-        except Exception as defect:
+        except BaseException as defect:
             _log.warning("the executor cannot be closed: %s", sentence(defect))
         summary = {"seconds": run.seconds, "rounds": run.rounds, "error": error}
         if is_plain(run.result):
             summary["result"] = run.result
-        for tracker in self._trackers:
-            tracker.put(("finish", status, {**summary, "dropped": tracker.lost}))
-        for tracker in self._trackers:
-            tracker.close(self.PATIENCE)
+        self._trackers.finish(status, summary)
         self.bus.notify(
             "flk_on_run_finished", run=record, status=status, error=error, seconds=run.seconds
         )
-        self.bus.close(self.PATIENCE)
+        self.bus.close(PATIENCE)
 
     def _join(self, timeout: float | None) -> bool:
         return self._ended(timeout)
@@ -189,44 +176,9 @@ class Execution:
             self.run.metrics.append(record)
         else:
             self.run.facts.append(record)
-        for tracker in self._trackers:
-            tracker.put(record)
+        self._trackers.log(record)
         if self.bus.listens("flk_on_metrics"):
             self.bus.notify("flk_on_metrics", run=self.scope.record, records=(record,))
-
-    def _courier(self, name: str, tracker: Tracker) -> Courier:
-        def deliver(items: Sequence[Any]) -> None:
-            records: list[Any] = []
-            for item in items:
-                if not isinstance(item, tuple):
-                    records.append(item)
-                    continue
-                if records:
-                    tracker.log(records)
-                    records = []
-                if item[0] == "start":
-                    tracker.start(item[1])
-                else:
-                    tracker.finish(*item[1:])
-            if records:
-                tracker.log(records)
-
-        self._tracker_errors: dict[str, str] = getattr(self, "_tracker_errors", {})
-
-        def failed(items: Sequence[Any], error: BaseException, dropped: bool) -> None:
-            self._tracker_errors[name] = sentence(error)
-            end = "; it is dropped" if dropped else ""
-            _log.warning("tracker %r: %s%s", name, sentence(error), end)
-
-        return Courier(
-            self.world,
-            name,
-            deliver,
-            patience=self.PATIENCE,
-            limit=200_000,
-            batch=1000,
-            failed=failed,
-        )
 
     # checkpoints ----------------------------------------------------------------------------------
 
@@ -278,26 +230,6 @@ class _Capture(logging.Handler):
         last = logging.lastResort
         if last and record.levelno >= last.level and logging.getLogger().handlers == [self]:
             last.handle(record)  # who configured no logging still sees warnings
-
-
-def _trackers(recipe: Recipe, bus: Bus) -> list[tuple[str, Tracker]]:
-    wanted = recipe.trackers
-    if wanted is None:
-        wanted = ["jsonl"] if any(p.name == "jsonl" for p in installed("tracker")) else []
-    found: list[tuple[str, Tracker]] = []
-    for item in wanted:
-        if isinstance(item, str):
-            name, tracker = item, load("tracker", item)()
-        elif isinstance(item, Tracker):
-            name, tracker = type(item).__name__, item
-        else:
-            raise ConfigError(
-                f"{item!r} is not a tracker", cure="Give a name such as 'jsonl' or a Tracker object"
-            )
-        if any(n.startswith("flk_") for n in dir(tracker)):
-            bus.register(tracker, name)
-        found.append((name, tracker))
-    return found
 
 
 def is_plain(value: Any) -> bool:

@@ -17,10 +17,11 @@ class Tracker(ABC):
     training does not wait for them (a bounded queue drops its oldest metrics and `finish` tells how
     many).
 
-    A tracker that raises is reported by name and the run goes on; after three failures, or 5 s in
-    one call, it is dropped. A tracker may also be an observer: it implements `flk_on_...` hooks and
-    is told those events as well. It is created with the options the user wrote; it reads no
-    environment and starts nothing before `start`.
+    A tracker that cannot start ends the run, and is not told `finish`. One that raises later is
+    reported by name and the run goes on; after three failures, or 30 s in one call, it is dropped.
+    A tracker may also be an observer: it implements `flk_on_...` hooks and is told those events as
+    well. It is created with the options the user wrote; it reads no environment and starts nothing
+    before `start`.
     """
 
     @abstractmethod
