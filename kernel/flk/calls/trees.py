@@ -285,7 +285,14 @@ def copy(value: Any) -> Any:
     """What a callee may keep and change: containers and arrays are new, plain immutable values are
     passed on, anything else is copied by `copy.deepcopy`. What appears twice inside `value` (tied
     weights) is one object in the copy too."""
-    simple, whole = _copier(type(value))
+    cls = type(value)
+    if cls is tuple and 0 < len(value) < 3:  # an argument, or an array and its weight
+        first = value[0]
+        simple, whole = _copier(type(first))
+        if whole is None and (len(value) == 1 or _copier(type(value[1])) == (None, None)):
+            first = first if simple is None else simple(first)
+            return (first,) if len(value) == 1 else (first, value[1])
+    simple, whole = _copier(cls)
     if whole is not None:
         return whole(value, {})
     return value if simple is None else simple(value)
