@@ -27,8 +27,10 @@ def split(value: Any) -> tuple[Any, Any]:
 def _parts(value: Any) -> tuple[Any, Any, FLModel | None]:
     """Tree, weight, and the FLModel that it came in, if any."""
     weight: Any = 1.0
-    if type(value) is tuple and len(value) == 2 and _is_number(value[1]):
-        value, weight = value
+    if type(value) is tuple and len(value) == 2:
+        number = value[1]
+        if type(number) in _PLAIN or isinstance(number, Number):
+            value, weight = value
     elif isinstance(value, FLModel) and isinstance(value.meta, dict):
         weight = value.meta.get("weight", 1.0)
     if isinstance(value, FLModel):
@@ -220,10 +222,6 @@ def as_float(number: Any) -> float:
         return float(number)
     except OverflowError:
         return math.inf
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in _PLAIN or isinstance(value, Number)
 
 
 def _refused(reason: str, what: str) -> ContributionRefused:
