@@ -94,22 +94,30 @@ class _Server:
     def fed_avg(self, rounds: int | None = None) -> FLModel:
         plan = self._plan
         total = plan.rounds if rounds is None else rounds
-        initial = plan.initial() if callable(plan.initial) else plan.initial
-        durable = flk.rounds(total, state={"params": initial, "optimizer": {}, "metrics": {}})
+        durable = flk.rounds(
+            total,
+            state={
+                "params": plan.initial() if callable(plan.initial) else plan.initial,
+                "optimizer": {},
+                "metrics": {},
+            },
+        )
         for r in durable:
-            average = self._round(
-                FLModel(r.state["params"], current_round=r.number, total_rounds=total)
-            )
-            metrics = dict(average.metrics)
-            r.state["params"] = self._step(r.state, average)
-            if plan.evaluate is not None:
-                metrics.update(plan.evaluate(r.state["params"]))
-            r.state["metrics"] = {name: float(value) for name, value in metrics.items()}
-            flk.log(r.state["metrics"])
+            self._turn(r.number, total, r.state)
         state = durable.state
         return FLModel(state["params"], metrics=state["metrics"], total_rounds=total)
 
-    def _round(self, model: FLModel) -> FLModel:
+    def _turn(self, number: int, total: int, state: dict[str, Any]) -> None:
+        """One round; nothing of it but the state is held during the next."""
+        average = self._average(FLModel(state["params"], current_round=number, total_rounds=total))
+        metrics = dict(average.metrics)
+        state["params"] = self._step(state, average)
+        if self._plan.evaluate is not None:
+            metrics.update(self._plan.evaluate(state["params"]))
+        state["metrics"] = {name: float(value) for name, value in metrics.items()}
+        flk.log(state["metrics"])
+
+    def _average(self, model: FLModel) -> FLModel:
         plan = self._plan
         guard = Guard(
             model.params,
