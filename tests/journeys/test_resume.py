@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import subprocess
@@ -13,7 +14,7 @@ import flk
 import numpy as np
 import pytest
 from flk.errors import CheckpointError, ConfigError, StorageError, UsageError
-from flk.job.checkpoints import CheckpointWarning
+from flk.job.checkpoints import CheckpointManager, CheckpointWarning
 from flk.testing.collab import Algorithm, Site
 from flk_env_sim import SimEnv
 
@@ -114,6 +115,65 @@ def test_the_folder_of_another_job_or_seed_is_refused(tmp_path: Path) -> None:
         in_folder(tmp_path, count(2), name="other")
     with pytest.raises(ConfigError, match="seed"):
         in_folder(tmp_path, count(2), seed=1)
+
+
+def test_the_folder_of_a_run_with_other_sites_is_refused(tmp_path: Path) -> None:
+    assert in_folder(tmp_path, count(2)).status == "completed"
+    other = SimEnv(3, folder=tmp_path)
+    with pytest.raises(
+        ConfigError, match="sites site-1, site-2, this one has site-1, site-2, site"
+    ):
+        flk.Recipe("job", Algorithm(count(2)), Site, trackers=[]).execute(other)
+    assert in_folder(tmp_path, count(4)).status == "completed"
+
+
+def test_a_commit_beside_working_sites_stores_what_they_had_before(tmp_path: Path) -> None:
+    """State is stored as the last work that ended left it, however the work is done."""
+    seen = []
+
+    class Halfway:
+        @flk.collab
+        async def step(self) -> None:
+            self._begin()
+            await asyncio.sleep(0.002 * int(flk.site[5:]))
+            self._end()
+
+        @flk.collab
+        async def steps(self) -> Any:
+            for _ in range(3):
+                self._begin()
+                await asyncio.sleep(0)
+                self._end()
+                yield 1
+
+        def _begin(self) -> None:
+            flk.state["begun"] = flk.state.get("begun", 0) + 1
+
+        def _end(self) -> None:
+            flk.state["ended"] = flk.state.get("ended", 0) + 1
+
+    async def algo() -> None:
+        async def one(site: str) -> None:
+            for _ in range(4):
+                await flk.clients[site].step()
+                flk.commit({})
+                async for _ in await flk.clients[site].steps():
+                    flk.commit({})
+
+        await asyncio.gather(*map(one, flk.clients.names))
+
+    class Looking(CheckpointManager):
+        def save(self, version: int, state: Any) -> None:
+            seen.extend(state["states"].values())
+            super().save(version, state)
+
+    with pytest.MonkeyPatch.context() as looking:
+        looking.setattr("flk_env_sim.CheckpointManager", Looking)
+        environment = SimEnv(3, folder=tmp_path)
+        done = flk.Recipe("job", Algorithm(algo), Halfway, trackers=[]).execute(environment)
+    assert done.status == "completed", done.error
+    assert len(seen) > 20
+    assert all(state.get("begun") == state.get("ended") for state in seen)
 
 
 def test_without_a_seed_the_run_goes_on_under_that_of_the_folder(tmp_path: Path) -> None:

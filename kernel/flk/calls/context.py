@@ -12,8 +12,10 @@ import hashlib
 import itertools
 import math
 import random
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +70,8 @@ class RunScope:
         self.notify = notify or (lambda hook, **arguments: None)
         self.listens = listens or (lambda hook: False)
         self.dispatcher: Dispatcher
+        self.durable = False
+        """Whether commits are stored, and with them what sites keep."""
         self.ledger: Any = None
         """The job layer's account of committed rounds."""
         self.seed: int = (
@@ -89,7 +93,9 @@ class Participant:
     be repeated.
     """
 
-    __slots__ = ("_rng", "answers", "app", "broken", "name", "props", "state")
+    __slots__ = (
+        "_before", "_lock", "_rng", "_working", "answers", "app", "broken", "name", "props", "state",
+    )  # fmt: skip
 
     REMEMBERED = 16
 
@@ -101,6 +107,33 @@ class Participant:
         self.answers: OrderedDict[object, Any] = OrderedDict()
         self.broken: BaseException | None = None
         self._rng: tuple[int | None, random.Random] | None = None
+        self._lock = threading.Lock()
+        self._working = 0
+        self._before: dict[str, Any] = {}
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While code runs that may change `state`: a commit takes what it was before."""
+        with self._lock:
+            if not self._working:
+                self._before = self._copied_state()
+            self._working += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working -= 1
+
+    def settled_state(self) -> dict[str, Any]:
+        """A copy of `state` as the last work that has ended left it."""
+        with self._lock:
+            return self._before if self._working else self._copied_state()
+
+    def _copied_state(self) -> dict[str, Any]:
+        try:
+            return trees.copy(self.state)  # type: ignore[no-any-return]
+        except Exception:
+            return self.state  # whoever stores it will say what cannot be stored
 
     def remember(self, key: object, value: Any) -> None:
         self.answers[key] = value

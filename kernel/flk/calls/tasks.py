@@ -8,6 +8,7 @@ import math
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Protocol
@@ -115,6 +116,10 @@ class Task(Context):
         with entered(self):
             return await self.target(*args, **kwargs)
 
+    def alone(self) -> AbstractContextManager[Any]:
+        """Inside, a commit does not see what the code changes in the site's state."""
+        return nullcontext()
+
     def _unstarted(self) -> SiteLost:
         return self._lost(f"could not start: {self._participant.broken}", may_have_run=False)
 
@@ -128,7 +133,8 @@ class Task(Context):
 
 
 class SpecialTask(Task):
-    """One that something may befall, that has a deadline, or whose answer is remembered."""
+    """One that something may befall, that has a deadline, whose answer is remembered, or whose
+    site's state is stored."""
 
     __slots__ = ()
 
@@ -147,7 +153,8 @@ class SpecialTask(Task):
         if memory in answers:
             return self._answer(answers[memory])
         self._before()
-        value = super().call()
+        with self.alone():
+            value = super().call()
         return value if type(value) is Stream else self._answer(self._remember(memory, value))
 
     async def call_async(self) -> Any:
@@ -156,8 +163,14 @@ class SpecialTask(Task):
             return self._answer(answers[memory])
         if self.batch.fault is not None:
             await self._run.world.run(self._before)
-        value = await super().call_async()
+        with self.alone():
+            value = await super().call_async()
         return self._answer(self._remember(memory, value))
+
+    def alone(self) -> AbstractContextManager[Any]:
+        if not self._run.durable or self.site == "server":  # which commits what it has just changed
+            return nullcontext()
+        return self._participant.working()
 
     def _memory(self) -> object:
         """What its answer is remembered by; None if it is not."""
@@ -252,7 +265,7 @@ class Batch:
         limits = call.option.patience, call.option.grace
         self.shortest = min((limit for limit in limits if limit is not None), default=math.inf)
         self.watched = self.shortest < math.inf
-        special = self.watched or fault is not None or call.remembers
+        special = self.watched or fault is not None or call.remembers or call.run.durable
         self.kind = SpecialTask if special else Task
         self.running: dict[Task, float] = {}
         """When those that are watched started, by the world's clock."""
@@ -315,7 +328,7 @@ def _stream(host: Host, task: Task, generator: Any) -> Stream:
 
     def step() -> Any:
         try:
-            with entered(task):
+            with task.alone(), entered(task):
                 return own(next(generator, MISSING))
         except BaseException as error:
             raise as_call_error(task, error) from error
@@ -326,7 +339,7 @@ def _stream(host: Host, task: Task, generator: Any) -> Stream:
         if not asynchronous:
             return await world.run(step)
         try:
-            with entered(task):
+            with task.alone(), entered(task):
                 return own(await anext(generator, MISSING))
         except asyncio.CancelledError:
             raise

@@ -64,6 +64,7 @@ class Execution:
         self.scope = RunScope(
             record, world, emit=self._emit, notify=self.bus.notify, listens=self.bus.listens
         )
+        self.scope.durable = checkpoints is not None
         self.run = Run(record, join=self._join, abort=self.abort)
         self._trackers = Trackers(recipe.trackers, self.bus, world)
         self._ended: Callable[[float | None], bool] = lambda timeout: True
@@ -71,7 +72,7 @@ class Execution:
         self.scope.ledger = Ledger(
             self.scope, self._save if checkpoints else None, version, payload.get("loops", {})
         )
-        self.restored_sites: dict[str, Any] = payload.get("sites", {})
+        self.restored_sites: dict[str, Any] = payload.get("states", {})
 
     def start(self, dispatcher: Dispatcher) -> Run:
         """Begin in a thread of its own and return at once. The dispatcher is closed at the end."""
@@ -187,11 +188,11 @@ class Execution:
         found = self._checkpoints.restore() if self._checkpoints is not None else None
         if found is None:
             return 0, {}
-        for key, mine in (("job", record.job), ("seed", record.seed)):
+        for key, mine in (("job", record.job), ("seed", record.seed), ("sites", [*record.sites])):
             stored = found[1].get(key)
             if mine is not None and stored != mine:
                 raise ConfigError(
-                    f"the folder has a run with {key} {stored!r}, this one has {mine!r}",
+                    f"the folder has a run with {key} {_short(stored)}, this one has {_short(mine)}",
                     cure="Choose another folder, or remove this one to start anew",
                 )
         return found
@@ -203,8 +204,9 @@ class Execution:
             {
                 "job": self.recipe.job_name,
                 "seed": self.scope.seed,
+                "sites": list(self.scope.record.sites),
                 "loops": loops,
-                "sites": dict(self.site_states()),
+                "states": dict(self.site_states()),
             },
         )
 
@@ -230,6 +232,12 @@ class _Capture(logging.Handler):
         last = logging.lastResort
         if last and record.levelno >= last.level and logging.getLogger().handlers == [self]:
             last.handle(record)  # who configured no logging still sees warnings
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 4:
+        return f"{', '.join(value[:3])} and {len(value) - 3} more"
+    return ", ".join(value) if isinstance(value, list) else repr(value)
 
 
 def is_plain(value: Any) -> bool:

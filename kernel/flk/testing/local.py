@@ -103,7 +103,7 @@ class LocalEnv(Environment):
             props = {**recipe.config, **recipe.site_config.get(name, {})}
             participants[name] = Participant(name, client.for_site(), props)
             participants[name].state.update(execution.restored_sites.get(name, {}))
-        execution.site_states = lambda: {n: p.state for n, p in participants.items() if p.state}
+        execution.site_states = lambda: {n: p.settled_state() for n, p in participants.items()}
         copying: dict[str, Any] = {"copy": None} if self._share else {}
         executor = self._executor or OneByOne()
         run = execution.start(

@@ -37,7 +37,8 @@ class SimEnv(Environment):
     sites: their names instead.
     seed: what `flk.rng()` and `flk.seed()` derive from; None takes a new one each time.
     folder: the run folder. With one, committed rounds are durable: a run that died goes on there
-        after its last committed round. Without, a new folder `runs/<run>` takes what trackers
+        after its last committed round; another job, seed or list of sites is refused there. The
+        code is not compared: change it and what is committed stays. Without, a new folder `runs/<run>` takes what trackers
         write, and nothing is resumed.
     executor: `serial` (one site after the other), the name of another executor plugin, or an
         Executor object.
@@ -134,7 +135,7 @@ class SimEnv(Environment):
             release()
             raise
         execution.site_states = lambda: {
-            name: p.state for name, p in participants.items() if p.state
+            name: p.settled_state() for name, p in participants.items() if p.state
         }
         run = execution.start(dispatcher)
         self._runs = [*(other for other in self._runs if not other.done), run]
