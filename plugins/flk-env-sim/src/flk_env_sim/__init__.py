@@ -37,9 +37,9 @@ class SimEnv(Environment):
     sites: their names instead.
     seed: what `flk.rng()` and `flk.seed()` derive from; None takes a new one each time.
     folder: the run folder. With one, committed rounds are durable: a run that died goes on there
-        after its last committed round; another job, seed or list of sites is refused there. The
-        code is not compared: change it and what is committed stays. Without, a new folder `runs/<run>` takes what trackers
-        write, and nothing is resumed.
+        after its last committed round; another job, seed or list of sites is refused. Code is not
+        compared: change it, and what is committed stays. Without, a new folder `runs/<run>` takes
+        what trackers write, and nothing is resumed.
     executor: `serial` (one site after the other), the name of another executor plugin, or an
         Executor object.
     share: pass references instead of copies: faster, and sites that change what they receive
