@@ -25,7 +25,8 @@ class FLModel:
     metrics: name to number, measured by the sender on the parameters it received or returns.
     current_round, total_rounds: rounds count from 0.
     meta: facts about the contribution; `meta["weight"]` is its weight in a mean (number of
-    samples). extra: anything else the algorithm exchanges, keyed by name; never aggregated.
+        samples).
+    extra: anything else the algorithm exchanges, keyed by name; never aggregated.
     """
 
     params: Any = None

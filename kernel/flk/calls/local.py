@@ -38,10 +38,11 @@ _Kinds = tuple[list[Seat], list[Seat]]
 class LocalDispatcher(Dispatcher):
     """`participants` maps names, `server` among them, to their code.
 
-    executor: how sites of one call work side by side; opened here. copy: makes a value the
-    receiver's own; None passes references. faults: asked at each call of a site with (site,
-    function, how many such calls came before). spill: puts an answer that waits for its turn in a
-    sum outside of memory, and gives what loads it; None keeps it.
+    executor: how sites of one call work side by side; opened here.
+    copy: makes a value the receiver's own; None passes references.
+    faults: asked at each call of a site with (site, function, how many such calls came before).
+    spill: puts an answer that waits for its turn in a sum outside of memory, and gives what loads
+        it; None keeps it.
     """
 
     def __init__(

@@ -28,13 +28,12 @@ class CallOption:
     min_results: results needed, as a count or as a share of the sites (0.8); below it QuorumError.
     grace: seconds to wait for the others once `min_results` are there; None waits for all.
     callback: `callback(site, value)` is told each result as it comes, never two at a time, in site
-    order; the
-        results are then not kept. Raising ContributionRefused counts the site among the failures.
+        order; the results are then not kept. Raising ContributionRefused counts the site among the
+        failures.
     retries: how often to ask again a site that was lost or did not answer in time; a site that did
-    the work answers
-        from memory, so it is never done twice.
+        the work answers from memory, so it is never done twice.
     key: idempotency key; a site that answered a call of this function with this key answers the
-    same again.
+        same again.
     """
 
     timeout: float | None = None

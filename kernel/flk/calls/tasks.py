@@ -32,10 +32,12 @@ _LAZY = frozenset({GeneratorType, AsyncGeneratorType, CoroutineType})
 class Fault:
     """What befalls one call of one site. All false: nothing.
 
-    delay: virtual seconds until its answer arrives. lost: the call never reaches it. reply_lost: it
-    does the work and the answer is lost. restart: the process dies and comes back with a new
-    instance and its durable state only. spoil: applied to the value it returns. repeat: its answer
-    arrives twice.
+    delay: virtual seconds until its answer arrives.
+    lost: the call never reaches it.
+    reply_lost: it does the work and the answer is lost.
+    restart: the process dies and comes back with a new instance and its durable state only.
+    spoil: applied to the value it returns.
+    repeat: its answer arrives twice.
     """
 
     delay: float = 0.0

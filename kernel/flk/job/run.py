@@ -29,10 +29,11 @@ class Run:
     """One execution of a job. `status` is `running`, then `completed`, `failed` or `aborted`, and
     never changes again.
 
-    result: what the algorithm returned; None unless completed. error: the exception that ended it,
-    else None. metrics, facts, logs: what was logged so far, the oldest dropped beyond 200,000 and
-    20,000 entries. rounds, seconds: how many rounds are committed and how long it took, known at
-    the end.
+    result: what the algorithm returned; None unless completed.
+    error: the exception that ended it, else None.
+    metrics, facts, logs: what was logged so far; of metrics the newest 200,000 are kept, of the
+        others 20,000.
+    rounds, seconds: how many rounds are committed and how long it took, known at the end.
     """
 
     def __init__(

@@ -26,9 +26,10 @@ class Diagnosis:
     """What the doctor found.
 
     verdict: `ok`, `slow import`, `reserved role`, `unknown role`, `wrong contract version`,
-    `duplicate name`, `absent dependency`, `import error`, `contract violation` or `output on
-    stdout`.
-    detail: a sentence, empty for `ok`. seconds: what importing took; None if it was not imported.
+        `duplicate name`, `absent dependency`, `import error`, `contract violation` or `output on
+        stdout`.
+    detail: a sentence, empty for `ok`.
+    seconds: what importing took; None if it was not imported.
     """
 
     plugin: Plugin

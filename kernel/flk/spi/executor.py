@@ -14,11 +14,13 @@ __all__ = ["Executor", "SiteTask"]
 class SiteTask(Protocol):
     """One call of one site's function, ready to run.
 
-    site, function: names. call(): copies the arguments, enters the site's context, runs the user's
-    function and returns its value; raises what the user's code raises. An executor that runs many
-    sites at once by its own means (stacked tensors, another process) reads `site`, `function`,
-    `target` (the user's callable) and `args, kwargs` (shared with all sites of the call: never
-    changed) instead.
+    site, function: names.
+    call(): copies the arguments, enters the site's context, runs the user's function and returns
+        its value; raises what the user's code raises.
+
+    An executor that runs many sites at once by its own means (stacked tensors, another process)
+    reads `site`, `function`, `target` (the user's callable) and `args, kwargs` (shared with all
+    sites of the call: never changed) instead.
     """
 
     @property

@@ -21,8 +21,10 @@ META_DEPTH = 16
 class Limits:
     """Upper limits of one message, held when encoding and when decoding.
 
-    skeleton_bytes: everything but the buffers. nodes: values in it, containers included.
-    depth: containers and objects inside one another. buffers, buffer_bytes: their number and sum.
+    skeleton_bytes: everything but the buffers.
+    nodes: values in it, containers included.
+    depth: containers and objects inside one another.
+    buffers, buffer_bytes: their number and sum.
     extra_bytes: memory that decoding may allocate beyond one copy of the buffers.
     """
 

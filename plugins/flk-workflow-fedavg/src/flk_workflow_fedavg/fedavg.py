@@ -36,16 +36,17 @@ class FedAvg(Workflow):
     FLModel.
 
     initial: parameters to start from: nested dicts, lists or tuples of arrays; or a function that
-    returns them, called at the server. rounds: how many.
+        returns them, called at the server.
+    rounds: how many.
     sample: how many sites a round asks, as a count or as a share of those present (rounded, at
-    least one); drawn from the run's seed and the round. min_results, grace, timeout: see
-    CallOption; a share is one of the sites that were asked.
+        least one); drawn from the run's seed and the round.
+    min_results, grace, timeout: see CallOption; a share is one of the sites that were asked.
     aggregator: name or class of an aggregator.
     server_optimizer: `f(params, average, state) -> new params`, of the same keys, shapes and
-    dtypes; it may change what it is given. `state` is a dict of its own that survives crashes: what
-    the serializers carry. Without it the average is the new model.
+        dtypes; it may change what it is given. `state` is a dict of its own that survives crashes:
+        what the serializers carry. Without it the average is the new model.
     evaluate: `f(params) -> metrics` at the server after each round; logged with the sites' metrics,
-    which they replace where they have the same name.
+        which they replace where they have the same name.
     max_norm, staleness: see Guard.
     """
 
