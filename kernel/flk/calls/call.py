@@ -26,6 +26,10 @@ from flk.errors import (
 __all__ = ["MISSING", "Call", "Progress", "Spilled"]
 
 
+_DEEPEST = 48
+"""So many calls of sites may nest in one another."""
+
+
 class _Missing:
     def __repr__(self) -> str:
         return "MISSING"
@@ -137,6 +141,25 @@ class Call:
         self._consumer = option.callback
         self._consuming = False
         self._keeps = True
+        self._first = self
+        self._depth = 0
+        self.endless = ""
+
+    def nest_in(self, outer: Call, site: str) -> None:
+        """Say that code of a site that serves `outer` makes this call. Sites that call one another
+        without end are stopped: where a chain grows too long, all that the first call led to fails.
+        """
+        self._first, self._depth = outer._first, outer._depth + 1
+        if self._depth > _DEEPEST:
+            self._first.endless = f"{site} calls {self.function}()"
+        if self._first.endless:
+            raise CallError(
+                f"calls of sites to sites nest deeper than {_DEEPEST}: {self._first.endless}",
+                site=site,
+                function=self.function,
+                may_have_run=False,
+                cure="Does a function call itself at other sites? Pass on with expect_result=False",
+            )
 
     # dispatchers ----------------------------------------------------------------------------------
 
@@ -145,7 +168,7 @@ class Call:
         lock = self._lock
         lock.acquire()  # `with` costs twice as much, and this is done for each answer
         try:
-            if self.closed or self._settled[index]:
+            if self._settled[index]:  # all are, of a call that is closed
                 self.late += 1
                 return False
             self._settled[index] = 1
@@ -176,12 +199,14 @@ class Call:
         """Record why `targets[index]` has no answer; False if the call is closed or had its
         outcome."""
         with self._lock:
-            if self.closed or self._settled[index]:
+            if self._settled[index]:
                 self.late += 1
                 return False
             self._settled[index] = 1
             self._open -= 1
             self.failures[self.targets[index]] = error
+            if not self.nested:
+                self.run.failures.append(error)
             if self._consumer is not None:
                 self._consume()
             self._after(index, str(error))
@@ -261,6 +286,8 @@ class Call:
             if site not in self.failures:
                 self.failures[site] = error
                 self.answered -= 1
+                if not self.nested:
+                    self.run.failures.append(error)
                 if self.closed and self.on_answer is not None:
                     self.on_answer(site, str(error))
 
