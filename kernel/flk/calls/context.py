@@ -13,7 +13,7 @@ import itertools
 import math
 import random
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flk.calls import trees
-from flk.errors import NotInRun, UsageError
+from flk.errors import CallError, NotInRun, UsageError
 from flk.spi.records import Fact, Metric, RunRecord
 from flk.world import World
 
@@ -84,6 +84,8 @@ class RunScope:
         """Why the run is to end; empty while it goes on."""
         self.numbers = itertools.count(1)
         self.steps: dict[tuple[str, str], int] = {}
+        self.failures: deque[CallError] = deque(maxlen=1000)
+        """What went wrong in calls of the algorithm; the oldest are dropped."""
 
 
 class Participant:
@@ -94,7 +96,8 @@ class Participant:
     """
 
     __slots__ = (
-        "_before", "_lock", "_rng", "_working", "answers", "app", "broken", "name", "props", "state",
+        "_before", "_lock", "_rng", "_working", "answers", "app", "broken", "name", "props",
+        "state",
     )  # fmt: skip
 
     REMEMBERED = 16
@@ -219,7 +222,8 @@ def current(name: str = "context") -> Context:
     except LookupError:
         raise NotInRun(
             f"flk.{name} has a value only while a run executes your code",
-            cure="In a thread you started yourself, start it with flk.carry(function)",
+            cure="Use it in functions marked @flk.algo or @flk.collab; give it to a thread of your "
+            "own with flk.carry(function)",
         ) from None
 
 
@@ -275,6 +279,8 @@ def log(metrics: Mapping[str, float], step: int | None = None) -> None:
     Raises UsageError for what is not a number; never waits for a tracker.
     """
     here = current("log")
+    if not isinstance(metrics, Mapping):
+        raise UsageError("flk.log takes a mapping", cure='Write flk.log({"loss": 0.3})')
     run, site, time = here._run, here.site, here._run.world.wall()
     for name, value in metrics.items():
         try:

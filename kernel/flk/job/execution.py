@@ -66,6 +66,7 @@ class Execution:
         )
         self.scope.durable = checkpoints is not None
         self.run = Run(record, join=self._join, abort=self.abort)
+        self.run.failures = self.scope.failures
         self._trackers = Trackers(recipe.trackers, self.bus, world)
         self._ended: Callable[[float | None], bool] = lambda timeout: True
         self._started = world.now()
@@ -192,7 +193,7 @@ class Execution:
             stored = found[1].get(key)
             if mine is not None and stored != mine:
                 raise ConfigError(
-                    f"the folder has a run with {key} {_short(stored)}, this one has {_short(mine)}",
+                    f"the folder has a run with {key} {_short(stored)}, not {_short(mine)}",
                     cure="Choose another folder, or remove this one to start anew",
                 )
         return found
