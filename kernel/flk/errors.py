@@ -32,14 +32,24 @@ __all__ = [
     "UnknownType",
     "UsageError",
     "described",
+    "printable",
     "said",
 ]
 
+_CONTROLS = [*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F)]
+_ESCAPED = {n: ascii(chr(n))[1:-1] for n in (*_CONTROLS, *range(0x2066, 0x206A))}
+
+
+def printable(text: str) -> str:
+    """A stranger's text with what would steer a terminal or forge a line escaped; newlines and tabs
+    stay."""
+    return text.translate(_ESCAPED)
+
 
 def said(error: BaseException) -> str:
-    """The text of a stranger's exception, whose `__str__` may be broken too."""
+    """The printable text of a stranger's exception, whose `__str__` may be broken too."""
     try:
-        return str(error)
+        return printable(str(error))
     except BaseException as worse:
         return f"its __str__ raised {type(worse).__name__}"
 

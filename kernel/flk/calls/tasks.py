@@ -18,7 +18,7 @@ from flk.calls.call import MISSING, Call
 from flk.calls.context import Context, Participant, RunScope, _current, entered
 from flk.calls.dispatch import never
 from flk.calls.results import Stream, in_coroutine
-from flk.errors import CallError, SiteLost, said
+from flk.errors import CallError, SiteLost, printable, said
 
 __all__ = ["Batch", "Fault", "Host", "Phase", "Seat", "Task", "as_call_error"]
 
@@ -307,6 +307,7 @@ def as_call_error(task: Task, error: BaseException) -> CallError:
         text = f"{error.remote_traceback}\nwhich led to\n\n{text}"
     if len(text) > _TRACEBACK:
         text = f"{text[: _TRACEBACK // 2]}\n...\n{text[-_TRACEBACK // 2 :]}"
+    text = printable(text)
     kind, what = type(error).__name__, said(error)
     if len(what) > _TEXT:
         what = f"{what[:_TEXT]}..."

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flk.calls.context import Context, Participant, RunScope, entered
-from flk.errors import ConfigError, FlkError, QuorumError, RunAborted
+from flk.errors import ConfigError, FlkError, QuorumError, RunAborted, printable
 from flk.job.place import sentence
 from flk.job.recipe import Recipe
 from flk.job.rounds import Ledger
@@ -222,17 +222,18 @@ class _Capture(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from flk.calls.context import current
 
+        text = printable(self.format(record)[:10_000])
         try:
             here = current()
             site = here.site if here._run is self._execution.scope else None
         except FlkError:
             site = "server" if record.name == "flk" else None
         if site is not None:
-            text = self.format(record)[:10_000]
             self._execution.run.logs.append(LogLine(record.created, site, record.levelname, text))
         last = logging.lastResort
         if last and record.levelno >= last.level and logging.getLogger().handlers == [self]:
-            last.handle(record)  # who configured no logging still sees warnings
+            # who configured no logging still sees warnings
+            last.handle(logging.makeLogRecord({"msg": text, "levelno": record.levelno}))
 
 
 def _short(value: Any) -> str:

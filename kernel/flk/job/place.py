@@ -8,7 +8,7 @@ import re
 import traceback
 from pathlib import Path
 
-from flk.errors import CallError, FlkError, QuorumError, described, said
+from flk.errors import CallError, FlkError, QuorumError, described, printable, said
 
 __all__ = ["place_of", "sentence", "trace_of"]
 
@@ -35,7 +35,7 @@ def place_of(error: BaseException) -> str:
 
 def trace_of(error: BaseException) -> str:
     """The traceback's text; last that of the site where the error arose, if it arose at one."""
-    own = "".join(traceback.format_exception(error))
+    own = printable("".join(traceback.format_exception(error)))
     failures = error.failures.values() if isinstance(error, QuorumError) else [error]
     remote = [f.remote_traceback for f in failures if isinstance(f, CallError)]
     return own + next(filter(None, remote), "")

@@ -8,6 +8,7 @@ from typing import Any
 import flk
 import pytest
 from flk.errors import RunAborted
+from flk.job.place import sentence, trace_of
 from flk.testing.collab import Algorithm, Site
 from flk.testing.local import LocalEnv, OneByOne
 
@@ -51,6 +52,27 @@ def test_what_is_logged_is_kept_with_its_site() -> None:
         ("site-1", "hello from site-1"),
         ("site-2", "hello from site-2"),
     ]
+
+
+def test_no_text_of_a_site_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "fine\r\x1b[2J\x00\u2028\u202egone\x9b0m"
+
+    class Steering:
+        @flk.collab
+        def talk(self) -> None:
+            logging.getLogger("mine").warning("%s", evil)
+            raise ValueError(evil)
+
+    def algo() -> None:
+        assert len(flk.clients(optional=True).talk()) == 0
+        flk.clients[0].talk()
+
+    done = run(algo, Steering)
+    texts = [line.text for line in done.logs] + [capsys.readouterr().err]
+    texts += [sentence(done.error), trace_of(done.error)]  # type: ignore[arg-type]
+    for text in texts:
+        assert "fine\\r\\x1b[2J\\x00\\u2028\\u202egone\\x9b0m" in text
+        assert text.replace("\n", "").isprintable()
 
 
 def test_a_description_is_plain_data() -> None:
