@@ -54,7 +54,10 @@ def test_what_is_logged_is_kept_with_its_site() -> None:
     ]
 
 
-def test_no_text_of_a_site_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_text_of_a_site_steers_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as where nobody configured logging
     evil = "fine\r\x1b[2J\x00\u2028\u202egone\x9b0m"
 
     class Steering:
