@@ -29,7 +29,7 @@ mypy
 myst-parser
 pytest
 pytest-timeout
-ruff
+ruff==0.17.6
 scikit-learn
 sphinx
 towncrier

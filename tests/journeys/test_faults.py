@@ -301,3 +301,43 @@ def test_a_refused_contribution_is_told_to_observers_and_named_in_the_report(tmp
     told = json.loads((tmp_path / "run.json").read_text())
     assert "site-2" in json.dumps(told["failures"])
     assert "NaN or infinite" in (tmp_path / "report.html").read_text()
+
+
+def test_sites_that_call_one_another_without_end_are_stopped_and_the_run_goes_on():
+    class Site:
+        @flk.collab
+        def fit(self):
+            return sum(flk.clients.fit())  # meant: flk.other_clients.evaluate()
+
+        @flk.collab
+        def number(self):
+            return 1
+
+    class Server:
+        @flk.algo
+        def slip(self):
+            with pytest.raises(QuorumError, match="nest deeper"):
+                flk.clients.fit()
+            return list(flk.clients.number())
+
+    run = flk.Recipe("slip", Server, Site, trackers=[]).execute(flk.env.sim(4))
+    assert run.value() == [1, 1, 1, 1]
+
+
+def test_what_failed_at_sites_is_in_the_run_with_the_place_in_their_code():
+    class Site:
+        @flk.collab
+        def train(self):
+            if flk.site == "site-2":
+                raise OSError("no disk")
+            return 1.0
+
+    class Server:
+        @flk.algo
+        def mean(self):
+            return flk.clients.train().reduce("mean")
+
+    run = flk.Recipe("failures", Server, Site, trackers=[]).execute(flk.env.sim(3))
+    assert run.value() == 1.0
+    assert [(error.site, error.kind) for error in run.failures] == [("site-2", "OSError")]
+    assert "test_faults.py" in run.failures[0].remote_traceback

@@ -8,6 +8,7 @@ from pathlib import Path
 import flk.registry.bus
 import flk.registry.doctor
 import flk.registry.families
+import flk.wire  # with msgpack, while site-packages can still be seen
 import pytest
 
 

@@ -118,7 +118,7 @@ class ServerApp(App):
             raise UsageError(
                 f"the server needs exactly one @flk.algo function, and {_name(self.target)} "
                 f"has {found}",
-                cure="Decorate the function that orchestrates the rounds with @flk.algo",
+                cure="Mark the one function that orchestrates the rounds with @flk.algo",
             )
 
     @property

@@ -74,11 +74,12 @@ class Call:
     """
 
     __slots__ = (
-        "_closing", "_consumer", "_consuming", "_defect", "_keeps", "_lock", "_needed", "_open",
-        "_settled", "_turn", "_waiters", "answered", "args", "arrived", "caller", "cancelled",
-        "close_at", "closed", "detached", "failures", "frozen", "function", "id", "kwargs",
-        "late", "must_run", "nested", "on_answer", "option", "ordered", "quorum_at", "remembers",
-        "round", "run", "single", "started", "targets", "values",
+        "_closing", "_consumer", "_consuming", "_defect", "_depth", "_first", "_keeps", "_lock",
+        "_needed", "_open", "_settled", "_turn", "_waiters", "answered", "args", "arrived",
+        "caller", "cancelled", "close_at", "closed", "detached", "endless", "failures", "frozen",
+        "function", "id", "kwargs", "late", "must_run", "nested", "on_answer", "option",
+        "ordered", "quorum_at", "remembers", "round", "run", "single", "started", "targets",
+        "values",
     )  # fmt: skip
 
     def __init__(
@@ -141,7 +142,7 @@ class Call:
         self._consumer = option.callback
         self._consuming = False
         self._keeps = True
-        self._first = self
+        self._first: Call | None = None
         self._depth = 0
         self.endless = ""
 
@@ -149,12 +150,13 @@ class Call:
         """Say that code of a site that serves `outer` makes this call. Sites that call one another
         without end are stopped: where a chain grows too long, all that the first call led to fails.
         """
-        self._first, self._depth = outer._first, outer._depth + 1
+        first = self._first = outer._first or outer
+        self._depth = outer._depth + 1
         if self._depth > _DEEPEST:
-            self._first.endless = f"{site} calls {self.function}()"
-        if self._first.endless:
+            first.endless = f"{site} calls {self.function}()"
+        if first.endless:
             raise CallError(
-                f"calls of sites to sites nest deeper than {_DEEPEST}: {self._first.endless}",
+                f"calls of sites to sites nest deeper than {_DEEPEST}: {first.endless}",
                 site=site,
                 function=self.function,
                 may_have_run=False,

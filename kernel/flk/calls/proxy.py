@@ -147,8 +147,10 @@ class _Function:
             nested=context._call is not None,
             detached=open,
         )
-        if not call.nested:
+        if context._call is None:
             _tell(call)
+        else:
+            call.nest_in(context._call, context.site)
         run.dispatcher.start(call)
         if not option.expect_result:
             return None

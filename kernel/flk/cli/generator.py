@@ -4,27 +4,29 @@ acme."""
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from flk.errors import StorageError, UsageError
 from flk.spi import ROLES
 
-__all__ = ["write_plugin"]
+__all__ = ["NAME", "TEMPLATES", "write_folder", "write_plugin"]
 
-_TEMPLATES = Path(__file__).parent.parent / "_templates" / "plugin"
-_NAME = re.compile(r"[a-z]([a-z0-9_-]{0,38}[a-z0-9])?")
+TEMPLATES = Path(__file__).parent.parent / "_templates"
+NAME = re.compile(r"[a-z]([a-z0-9_-]{0,38}[a-z0-9])?")
 
 
 def write_plugin(role: str, name: str, into: Path) -> Path:
     """Write the distribution `<prefix>-<name>` into a new folder of that name below `into`, and
     return the folder.
 
-    Raises UsageError for a role without a contract, a name that cannot be one, or a folder that
-    exists; StorageError if the files cannot be written.
+    Raises UsageError for a role without a contract or a name that cannot be one, and what
+    `write_folder` raises.
     """
     if role not in ROLES or not ROLES[role].contract:
         raise UsageError(f"no plugin can be written for the role {role!r}")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a plugin",
             cure="Use up to 40 lower-case letters, digits and dashes, beginning with a letter",
@@ -48,27 +50,35 @@ def write_plugin(role: str, name: str, into: Path) -> Path:
     words["ENTRY"] = module if role in ("arrays", "serializer") else name
     folder = into / distribution
     files = {
-        folder / "pyproject.toml": "common/pyproject.toml",
-        folder / "README.md": "common/README.md",
-        folder / "src" / module / "__init__.py": f"{role}/plugin.py",
-        folder / "src" / module / "py.typed": "common/py.typed",
-        folder / "tests" / "conftest.py": "common/conftest.py",
-        folder / "tests" / "test_contract.py": f"{role}/test_contract.py",
+        "pyproject.toml": "common/pyproject.toml",
+        "README.md": "common/README.md",
+        f"src/{module}/__init__.py": f"{role}/plugin.py",
+        f"src/{module}/py.typed": "common/py.typed",
+        "tests/conftest.py": "common/conftest.py",
+        "tests/test_contract.py": f"{role}/test_contract.py",
     }
-    try:
-        folder.mkdir(parents=True)
-        for path, template in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_filled(template, words), encoding="utf-8")
-    except FileExistsError as error:
-        raise UsageError(
-            f"{folder} exists already", cure="Choose another name or --into"
-        ) from error
-    except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error.strerror}") from error
+    write_folder(folder, {path: _filled(template, words) for path, template in files.items()})
     return folder
 
 
+def write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """A new folder with these texts by relative path. UsageError if it exists, StorageError if it
+    cannot be written: nothing is left then."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UsageError(f"{folder} exists already", cure="Choose another name") from None
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made: {error.strerror}") from error
+    try:
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise StorageError(f"{folder} cannot be written: {error.strerror}") from error
+
+
 def _filled(template: str, words: dict[str, str]) -> str:
-    text = (_TEMPLATES / template).read_text(encoding="utf-8")
+    text = (TEMPLATES / "plugin" / template).read_text(encoding="utf-8")
     return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)

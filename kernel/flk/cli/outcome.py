@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "summary", "told"]
 
+_SHOWN = 10
+"""So many failing sites have a line each."""
+
 
 def told(done: Run) -> dict[str, Any]:
     """As JSON. `metrics` are the server's last ones; `result` is there if it is plain data."""
@@ -34,6 +37,7 @@ def told(done: Run) -> dict[str, Any]:
         "seconds": round(done.seconds, 3),
         "metrics": done.last(),
         "result": done.result if is_plain(done.result) else None,
+        "failures": _failures(done),
         "error": sentence(done.error) if done.error else None,
         "where": place_of(done.error) or None if done.error else None,
         "folder": str(done.folder) if done.folder else None,
@@ -52,6 +56,11 @@ def summary(done: Run) -> str:
     if done.last():
         blocks.append(table(sorted(done.last().items())))
     blocks.append(_result(done.result))
+    failed = [(f["site"], f"{f['times']} x", f["last"], f["where"]) for f in _failures(done)]
+    if failed:
+        blocks.append("failed at sites\n" + table(failed[:_SHOWN]))
+        if len(failed) > _SHOWN:
+            blocks.append(f"  and at {len(failed) - _SHOWN} more sites\n")
     places = (("run folder", done.folder), ("report", _report(done)))
     blocks.append(table([(name, _near(path)) for name, path in places if path]))
     return "\n".join(filter(None, blocks))
@@ -70,6 +79,24 @@ def explain(done: Run, debug: bool) -> None:
         return
     place = place_of(done.error)
     click.echo(f"Error: {sentence(done.error)}" + (f"\n  at {place}" if place else ""), err=True)
+
+
+def _failures(done: Run) -> list[dict[str, Any]]:
+    """A row a site: how often it failed, and the last time how and where in the user's code."""
+    from flk.job.place import place_of
+
+    sites: dict[str, list[Any]] = {}
+    for error in list(done.failures):
+        sites.setdefault(error.site, []).append(error)
+    return [
+        {
+            "site": site,
+            "times": len(errors),
+            "last": errors[-1].what.removeprefix(f"{site}: "),
+            "where": place_of(errors[-1]),
+        }
+        for site, errors in sorted(sites.items())
+    ]
 
 
 def _finite(value: Any) -> Any:

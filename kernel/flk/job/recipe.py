@@ -146,7 +146,14 @@ class Recipe:
     def arguments(self, app: ServerApp) -> dict[str, Any]:
         """What the algorithm is called with: the settings of the names of its parameters."""
         found = {}
-        for name, parameter in inspect.signature(app.algo).parameters.items():
+        parameters = inspect.signature(app.algo).parameters
+        for name in set(self.config) - set(parameters):
+            near = difflib.get_close_matches(name, set(parameters) - set(self.config), 1, 0.8)
+            if near:
+                raise ConfigError(
+                    f"the algorithm has no parameter {name!r}", cure=f"Did you mean {near[0]!r}?"
+                )
+        for name, parameter in parameters.items():
             if name in self.config:
                 found[name] = self.config[name]
             elif parameter.default is parameter.empty and parameter.kind in (
@@ -168,11 +175,14 @@ class Recipe:
                 f"{searched} executes its recipe while it is loaded",
                 cure='Put that under: if __name__ == "__main__":',
             )
+        if not hasattr(env, "deploy"):
+            raise UsageError(f"{env!r} is no environment", cure="Give one, such as flk.env.sim(5)")
         run = env.deploy(self)
         if wait:
             try:
                 run.wait()
             except KeyboardInterrupt:
+                print("Stopping in good order; Ctrl-C again ends at once.", file=sys.stderr)
                 run.abort("interrupted by the user")
                 run.wait()
         return run

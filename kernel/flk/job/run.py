@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flk.errors import FlkError
+from flk.errors import CallError, FlkError
 from flk.spi.records import Fact, Metric, RunRecord
 
 __all__ = ["LogLine", "Run"]
@@ -33,6 +33,8 @@ class Run:
     error: the exception that ended it, else None.
     metrics, facts, logs: what was logged so far; of metrics the newest 200,000 are kept, of the
         others 20,000.
+    failures: what went wrong at sites in calls of the algorithm, the newest 1,000; each error names
+        its site and function and carries the site's traceback.
     rounds, seconds: how many rounds are committed and how long it took, known at the end.
     """
 
@@ -49,6 +51,7 @@ class Run:
         self.error: BaseException | None = None
         self.rounds = 0
         self.seconds = 0.0
+        self.failures: deque[CallError] = deque(maxlen=1000)
         self.metrics: deque[Metric] = deque(maxlen=200_000)
         self.facts: deque[Fact] = deque(maxlen=20_000)
         self.logs: deque[LogLine] = deque(maxlen=20_000)

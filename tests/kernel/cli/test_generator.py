@@ -1,5 +1,6 @@
 """`flk plugins new`: what it writes can be installed and passes its suite as it is."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -105,3 +106,17 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         write_plugin("store", "mine", Path(tmp_path / "file"))
+
+
+def test_a_full_disk_leaves_no_half_of_a_plugin(tmp_path, monkeypatch):
+    write = Path.write_text
+
+    def until_full(path, text, **options):
+        if path.name == "test_contract.py":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", until_full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_plugin("store", "acme", tmp_path)
+    assert list(tmp_path.iterdir()) == []

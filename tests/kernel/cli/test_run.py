@@ -347,6 +347,7 @@ def test_json_is_one_object_with_what_a_script_needs(write, told, folder):
         "seconds": 1.5,
         "metrics": {"accuracy": 0.75},
         "result": {"rounds": 3, "what": None},
+        "failures": [],
         "error": None,
         "where": None,
         "folder": str(folder),

@@ -101,7 +101,7 @@ class SimEnv(Environment):
             folder=self._run_folder(recipe, run_id),
             started=world.wall(),
             seed=self.seed,
-            config=dict(recipe.config),
+            config=recipe.settings(),
         )
         lock = _FolderLock(self.folder)
 
