@@ -11,7 +11,7 @@ from typing import Any
 import flk
 import pytest
 from flk.calls import Fault
-from flk.errors import PluginNotFound, UsageError
+from flk.errors import PluginNotFound, StorageError, UsageError
 from flk.model import FLModel
 from flk.testing import SimWorld
 from flk.testing.collab import Algorithm, Site
@@ -59,6 +59,12 @@ def test_without_trackers_and_folder_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     assert run(lambda: 1, SimEnv(2)).folder is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot be used: Not a directory"):
+        run(lambda: 1, SimEnv(2, folder=tmp_path / "file" / "run"))
 
 
 def test_a_world_under_virtual_time_is_one_too() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flk.calls import Fault, LocalDispatcher, Participant
-from flk.errors import UsageError
+from flk.errors import StorageError, UsageError
 from flk.job import CheckpointManager, Execution, Recipe, Run
 from flk.registry import installed, load
 from flk.spi.environment import Environment
@@ -198,8 +198,14 @@ class _FolderLock:
             return
         import fcntl
 
-        folder.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise StorageError(
+                f"the run folder {folder} cannot be used: {error.strerror}",
+                cure="Choose another folder= that can be written",
+            ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -148,7 +148,7 @@ def storage_error(action: str, path: Path, error: OSError) -> StorageError:
     """What to raise for an OSError."""
     return StorageError(
         f"cannot {action} {path}: {error.strerror or error}",
-        cure="Free space on the disk, or choose another run folder.",
+        cure="Choose another run folder, or make room or give the right to write there",
         owner="jsonl",
     )
 
