@@ -165,7 +165,7 @@ def test_a_full_disk_is_a_storage_error_with_a_cure(run: RunRecord, folder: Path
     tracker.start(run)
     with pytest.raises(StorageError, match="No space left") as caught:
         tracker.log([metric()])
-    assert "Free space" in caught.value.cure
+    assert "make room" in caught.value.cure
 
 
 def test_a_disk_that_fills_up_within_a_line_keeps_the_lines_before(tmp_path: Path) -> None:
