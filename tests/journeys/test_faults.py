@@ -154,6 +154,16 @@ def test_after_the_quorum_late_sites_are_cut_by_the_grace() -> None:
     assert run(algo, faults=placed).value() == {"site-1": "Cancelled"}
 
 
+def test_who_answers_after_the_grace_is_not_among_results_taken_as_they_come() -> None:
+    async def algo() -> Any:
+        results = flk.clients(blocking=False, min_results=2, grace=0).number()
+        return [site async for site, _ in results.as_completed()]
+
+    delays = {f"site-{n}": {"delay": float(n)} for n in range(1, 6)}
+    outcomes = [run(algo, 5, faults=delays).value() for _ in range(30)]
+    assert outcomes == [["site-1", "site-2"]] * 30
+
+
 def test_the_others_order_of_arrival_does_not_change_the_mean() -> None:
     def algo() -> Any:
         w = np.zeros(1000, np.float32)

@@ -120,9 +120,7 @@ def test_the_folder_of_another_job_or_seed_is_refused(tmp_path: Path) -> None:
 def test_the_folder_of_a_run_with_other_sites_is_refused(tmp_path: Path) -> None:
     assert in_folder(tmp_path, count(2)).status == "completed"
     other = SimEnv(3, folder=tmp_path)
-    with pytest.raises(
-        ConfigError, match="sites site-1, site-2, not site-1, site-2, site-3"
-    ):
+    with pytest.raises(ConfigError, match="sites site-1, site-2, not site-1, site-2, site-3"):
         flk.Recipe("job", Algorithm(count(2)), Site, trackers=[]).execute(other)
     assert in_folder(tmp_path, count(4)).status == "completed"
 

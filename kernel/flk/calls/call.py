@@ -76,8 +76,8 @@ class Call:
     __slots__ = (
         "_closing", "_consumer", "_consuming", "_defect", "_depth", "_first", "_keeps", "_lock",
         "_needed", "_open", "_settled", "_turn", "_waiters", "answered", "args", "arrived",
-        "caller", "cancelled", "close_at", "closed", "detached", "endless", "failures", "frozen",
-        "function", "id", "kwargs", "late", "must_run", "nested", "on_answer", "option",
+        "at_quorum", "caller", "cancelled", "close_at", "closed", "detached", "endless", "failures",
+        "frozen", "function", "id", "kwargs", "late", "must_run", "nested", "on_answer", "option",
         "ordered", "quorum_at", "remembers", "round", "run", "single", "started", "targets",
         "values",
     )  # fmt: skip
@@ -123,6 +123,8 @@ class Call:
         self.close_at: float | None = None
         """When the dispatcher's clock says that waiting is over."""
         self.cancelled = False
+        self.at_quorum: Callable[[], Any] | None = None
+        """Called once, when enough have answered."""
         self.quorum_at: float | None = None
         """When enough had answered, by the world's clock, where a `grace` begins with that."""
         self.must_run = False
@@ -177,6 +179,8 @@ class Call:
             self._open -= 1
             self.answered += 1
             if self._consumer is None:
+                if self.at_quorum is not None:
+                    self._look_for_quorum()  # before anybody can see the answer and go on
                 self.values[index] = value
                 self.arrived.append(index)
             elif self._turn == index and self.ordered and not self._consuming:
@@ -190,6 +194,8 @@ class Call:
                 self.values[index] = value
                 self.arrived.append(index)
                 self._consume()
+            if self.at_quorum is not None:
+                self._look_for_quorum()
             if self._open == 0 or self.on_answer is not None or self._waiters:
                 refusal = self.failures.get(self.targets[index])
                 self._after(index, "" if refusal is None else str(refusal))
@@ -356,6 +362,12 @@ class Call:
     def _unsettled(self) -> list[int]:
         with self._lock:
             return [] if self.closed else [i for i, done in enumerate(self._settled) if not done]
+
+    def _look_for_quorum(self) -> None:
+        hook = self.at_quorum
+        if hook is not None and self.quorum_reached:
+            self.at_quorum = None
+            hook()
 
     def _consume(self) -> None:
         if self._consuming:  # by a consumer that cancels; the loop below goes on after it

@@ -83,6 +83,9 @@ class LocalDispatcher(Dispatcher):
         if patience is not None:
             call.close_at = self.clock + patience
         batches = self._batches(call)
+        if call.option.grace is not None:
+            of_coroutines = any(batch.is_async for batch in batches)
+            call.at_quorum = partial(self._begin_grace, call, of_coroutines)
         if batches and call.detached:
             self._freeze(call)
         for batch in batches:
@@ -438,8 +441,6 @@ class LocalDispatcher(Dispatcher):
             call.succeed(index, value)
             if batch.fault is not None and batch.fault.repeat:
                 call.succeed(index, value)
-        if call.option.grace is not None and call.quorum_reached and not call.closed:
-            self._begin_grace(call, batch.is_async)
 
     def _kept(self, value: Any, held_back: bool) -> Any:
         """An answer that nobody takes at once: a copy, or outside of memory where many may wait."""
@@ -464,8 +465,6 @@ class LocalDispatcher(Dispatcher):
             call.fail(index, error)
 
     def _begin_grace(self, call: Call, is_async: bool) -> None:
-        if call.quorum_at is not None:
-            return
         world, grace = self.run.world, call.option.grace or 0.0
         call.quorum_at = world.now()
         end = self.clock + grace

@@ -210,3 +210,26 @@ def test_the_quorum_is_a_count_or_a_share(needed: Any, answers: int, enough: boo
         with pytest.raises(QuorumError) as raised:
             call.check()
         assert len(raised.value.failures) == 4 - answers
+
+
+def test_the_quorum_is_known_before_anybody_can_see_the_answer_that_reached_it() -> None:
+    call, course = call_to(3, min_results=2, grace=0), []
+    call.at_quorum = lambda: course.append(("quorum", len(call.arrived)))
+    call.succeed(0, "first")
+    call.wait_for_change(lambda: course.append(("woken", len(call.arrived))))
+    call.succeed(1, "second")
+    call.succeed(2, "third")
+    assert course == [("quorum", 1), ("woken", 2)]
+
+
+def test_an_answer_that_its_consumer_refuses_does_not_reach_the_quorum() -> None:
+    def refuse_the_first(site: str, value: str) -> None:
+        if value == "first":
+            raise ContributionRefused("bad", reason="type", site=site)
+
+    call, reached = call_to(2, min_results=1, callback=refuse_the_first), []
+    call.at_quorum = lambda: reached.append(call.answered)
+    call.succeed(0, "first")
+    assert reached == []
+    call.succeed(1, "second")
+    assert reached == [1]
