@@ -172,25 +172,22 @@ class LocalDispatcher(Dispatcher):
         whom = (call.targets, call.function, call.option.target)
         kinds = self._seats.get(whom) or self._find_seats(call, whom)
         if self._faults is not None:
-            both = [(seat, kind) for kind in (0, 1) for seat in kinds[kind]]
-            return [self._batch_of_one(call, *one) for one in sorted(both, key=_position)]
-        return [
-            Batch(self, self.clock, next(self._order), call, kinds[kind], bool(kind))
-            for kind in (1, 0)
-            if kinds[kind]
-        ]
+            both = sorted((seat[0], kind, seat) for kind in (0, 1) for seat in kinds[kind])
+            return [self._batch_of_one(call, seat, kind) for _, kind, seat in both]
+        now, order = self.clock, self._order
+        found = [(kinds[kind], bool(kind)) for kind in (1, 0) if kinds[kind]]
+        return [Batch(self, now, next(order), call, *one) for one in found]
 
     def _find_seats(self, call: Call, whom: _Whom) -> _Kinds:
         """Seats of functions and of coroutine functions. The same call finds them at once the next
         time, unless a site may get new code by an injected restart."""
         kinds: _Kinds = ([], [])
-        targets, function, child = whom
-        for index, name in enumerate(targets):
+        for index, name in enumerate(call.targets):
             participant = self.participants.get(name)
             try:
                 if participant is None:
                     raise SiteLost(f"there is no {name!r} here", site=name, may_have_run=False)
-                target, is_async = participant.app.lookup(function, child, name)
+                target, is_async = participant.app.lookup(call.function, call.option.target, name)
             except CallError as error:
                 call.fail(index, error)
             else:
@@ -428,8 +425,7 @@ class LocalDispatcher(Dispatcher):
     # what came of it ------------------------------------------------------------------------------
 
     def _done(self, task: Any, value: Any, error: BaseException | None) -> None:
-        batch, index = task.batch, task.index
-        call = batch.call
+        batch, call, index = task.batch, task.batch.call, task.index
         if error is None and self.copy is not None and not call.hands_over(index):
             try:
                 value = self._kept(value, call.holds_back(index))
@@ -450,8 +446,7 @@ class LocalDispatcher(Dispatcher):
         return self.copy(value) if load is None else Spilled(load)
 
     def _failed(self, task: Task, error: BaseException) -> None:
-        batch, index = task.batch, task.index
-        call = batch.call
+        batch, call, index = task.batch, task.batch.call, task.index
         if not isinstance(error, SiteLost | CallTimeout | Cancelled) or error.site != task.site:
             call.fail(index, as_call_error(task, error))
         elif (
@@ -491,10 +486,6 @@ class _Flight:
         if self._gate is None:
             self._gate = asyncio.Semaphore(self._parallel)
         return self._gate
-
-
-def _position(seat_and_kind: tuple[Seat, int]) -> int:
-    return seat_and_kind[0][0]
 
 
 def _setter(event: Any) -> Callable[[], None]:
