@@ -16,7 +16,7 @@ ALLOWED = {"click", "msgpack", "pluggy", "stevedore"}
 ONLY_IN_REGISTRY = {"pluggy", "stevedore"}
 
 MAX_LINES = 8_000
-MAX_LINES_WITHOUT_NETWORK = 6_200  # docs/decisions/size-of-the-kernel.md
+MAX_LINES_WITHOUT_NETWORK = 6_400  # docs/decisions/size-of-the-kernel.md
 MAX_LINES_A_FILE = 400
 
 HEAVY = {
