@@ -39,7 +39,7 @@ FAULTS = {
 }
 
 CHANGES = {
-    "the threads": "import threading; threading.Thread(target=input, daemon=True).start()",
+    "the threads": "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start()",
     "the environment": "import os; os.environ['NEW'] = '1'",
     "the working directory": "import os; os.chdir('/')",
     "the module search path": "import sys; sys.path.append('.')",
