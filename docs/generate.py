@@ -169,6 +169,8 @@ def error_page() -> tuple[str, list[str]]:
     ]
     for name in errors.__all__:
         error = getattr(errors, name)
+        if not isinstance(error, type):
+            continue
         bases = ", ".join(base.__name__ for base in error.__bases__)
         when = cell(prose(vars(error).get("__doc__")))
         lines.append(f"| `{name}` | `{error.code}` | {error.exit_code} | {bases} | {when} |")
