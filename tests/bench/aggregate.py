@@ -110,7 +110,7 @@ def small() -> None:
         acc = arrays.accumulator(x)
         for _ in names:
             arrays.norm2(x)
-            arrays.axpy(acc, x, 1.5)
+            arrays.axpy(acc, x, 1.0)
 
     def reduced(value: Any) -> Callable[[], None]:
         def run() -> None:
